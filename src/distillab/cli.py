@@ -86,6 +86,7 @@ def plan_command(
     from distillab.api import Study
     from distillab.evidence.planned_family import planned_tests
     from distillab.evidence.planned_power import measured_spread, planned_power
+    from distillab.explain.costs import planned_maps
     from distillab.study.planning.summary import summarize_plan
     from distillab.terminal import load_progress, print_plan
     from distillab.training.numerics.device import pick_device
@@ -94,7 +95,10 @@ def plan_command(
     spread = measured_spread(results, chosen.spec.task_config()) if results else None
     with load_progress() as progress:
         dataset, expanded = chosen.plan(device=device, on_load=progress)
-        seen = summarize_plan(chosen.spec, dataset, expanded, pick_device(device), progress=progress)
+        maps = planned_maps(chosen.spec, dataset, expanded.at_most)
+        seen = summarize_plan(
+            chosen.spec, dataset, expanded, pick_device(device), maps=maps, progress=progress
+        )
     power = planned_power(seen, spread, tests=planned_tests(chosen.spec, expanded.at_most.cells))
     if as_json:
         _print_json({**seen.as_dict(), "power": power.as_dict()})
@@ -130,7 +134,9 @@ def profile_command(
         str | None, typer.Option(metavar="M", help="A model (with --weights) or the DIR of a study.")
     ] = None,
     weights: WeightsFile = None,
-    embedding: Annotated[str, typer.Option(help="patches or imagenet.")] = "patches",
+    embedding: Annotated[
+        str | None, typer.Option(help="patches or imagenet; spectra of recordings, characters of texts.")
+    ] = None,
     settings: SourceKeys = None,
     device: Device = "auto",
 ) -> None:

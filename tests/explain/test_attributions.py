@@ -15,7 +15,7 @@ from distillab.explain import ExplainedNetwork, attribute, attributions
 from distillab.explain.attributions.grad_cam import grad_cam
 from distillab.models import InputSpec
 from distillab.study.spec.explain import AttributionName
-from support.explained import planted, random_inputs, small_network
+from support.explained import counted_passes, planted, random_inputs, small_network
 
 OF_OUTPUTS = [name for name in attributions if attributions[name].reads == "outputs"]
 WITHOUT_MAPS = [name for name in attributions if attributions[name].reads != "maps"]
@@ -33,6 +33,18 @@ def test_maps_have_the_size_of_the_input_and_a_maximum_of_one(name: str) -> None
     assert maps.dtype == np.float32
     assert maps.min() >= 0
     assert set(maps.max(axis=(1, 2)).round(6)) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("side", [8, 16, 28])
+@pytest.mark.parametrize("name", sorted(attributions))
+def test_the_cost_that_plans_count_is_that_of_the_maps(name: str, side: int) -> None:
+    network, x = small_network(side=side), random_inputs(side=side)
+    classes = network.predicted(x)
+    assert len(network.mapped_parts) == 1  # a dry run, once per network
+    with counted_passes() as counted:
+        attribute(name, network, x, classes)
+    each = 1 if attributions[name].reads == "outputs" else 3  # with the backward pass
+    assert each * counted["resnet8"] == len(x) * attributions[name].passes
 
 
 @pytest.mark.parametrize("name", sorted(attributions))

@@ -28,6 +28,7 @@ from distillab.explain.localization import POINTING_TOLERANCE
 from distillab.explain.study_networks import ExplainedImages
 from distillab.models import InputSpec, build_model
 from distillab.sources import load_dataset, parse_source
+from distillab.sources.chestxray14 import ChestXray14
 from distillab.tasks import MultiLabel
 from support.radiographs import BLOB, write_chestxray14
 from support.source_files import refuse
@@ -175,9 +176,29 @@ def test_boxes_are_kept_with_the_dataset(tmp_path: Path) -> None:
     assert Dataset.open(tmp_path / "kept").digest == dataset.digest
 
 
+def test_table_is_read_in_the_layout_of_its_authors(tmp_path: Path) -> None:
+    """The header splits its fourth name at commas, and every row ends with three empty cells."""
+    write_chestxray14(tmp_path)
+    lines = [
+        "Image Index,Finding Label,Bbox [x,y,w,h],,,",
+        "00000001_000.png,Atelectasis,256.0,512.5,128.25,64.125,,,",
+        "00000001_000.png,Infiltrate,0.0,0.0,1024.0,1024.0,,,",
+        "00000002_001.png,Mass,686.101694915254,131.543498411017,185.491525423729,313.491525423729,,,",
+    ]
+    (tmp_path / "nih" / "BBox_List_2017.csv").write_bytes("\r\n".join(lines).encode())
+    found = ChestXray14(path=str(tmp_path / "nih")).boxes()
+    assert {name: [box.label for box in boxes] for name, boxes in found.items()} == {
+        "00000001_000.png": ["Atelectasis", "Infiltration"],
+        "00000002_001.png": ["Mass"],
+    }
+    assert found["00000001_000.png"][0].pixels(1024, 1024) == (256.0, 512.5, 384.25, 576.625)
+    assert found["00000001_000.png"][1].pixels(16, 16) == (0, 0, 16, 16)
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ("\n\n00000001_000.png,Efusion,1,2,3,4,,,", "line 4"),
         ("00000001_000.png,Efusion,1,2,3,4,,,", "did you mean 'Effusion'?"),
         ("00000001_000.png,Effusion,1,2,three,4,,,", "is no box"),
         ("00000001_000.png,Effusion,1,2,0,4,,,", "has no area in the image"),
@@ -190,7 +211,7 @@ def test_wrong_boxes_are_one_line(line: str, message: str, tmp_path: Path) -> No
     table.write_text(f"Image Index,Finding Label,Bbox [x,y,w,h],,,\n{line}\n")
     refusal = refuse(tmp_path, source="chestxray14", path="nih")
     assert message in refusal
-    assert "line 2" in refusal
+    assert f"line {2 + line.count(chr(10))}" in refusal
 
 
 def test_box_is_cut_at_the_edge_of_the_image() -> None:

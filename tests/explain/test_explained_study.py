@@ -13,7 +13,8 @@ from distillab.api import Finished, Study
 from distillab.cli import execute
 from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
-from distillab.explain.study_maps import EXPLANATIONS_KIND
+from distillab.explain.border_classes import class_rows
+from distillab.explain.study_maps import EXPLANATIONS_KIND, Explained
 from support.studies import artefacts, spec, study
 
 ALONE: dict[str, Any] = {
@@ -87,6 +88,34 @@ def test_gains_are_distilled_less_plain_of_the_same_seed(
     assert gains["accuracy"]["attribution"] is None
     difference = gains["accuracy"]["distilled"] - gains["accuracy"]["plain"]
     assert difference == pytest.approx(accuracy["gain"])
+
+
+def test_share_on_the_border_by_class_has_the_mean_over_images(
+    before_and_after: tuple[dict[str, Any], Finished],
+) -> None:
+    folder = before_and_after[1].folder
+    classes = read_rows(folder.explanation_classes_file)
+    assert {row["class"] for row in classes} <= set(folder.dataset.classes)
+    for row in read_rows(folder.explanations_file):
+        mine = [each for each in classes if each["run_id"] == row["run_id"]]
+        counts = [each["n_images"] for each in mine]
+        assert sum(counts) == row["n_images"] == 10
+        assert len({each["class"] for each in mine}) == len(mine)
+        for name in ("border_share", "teacher_border_share"):
+            mean = np.average([each[name] for each in mine], weights=counts)
+            assert mean == pytest.approx(row[name])
+        assert {each["border_area"] for each in mine} == {row["border_area"]}
+    page = before_and_after[1].report.read_text()
+    assert 'id="explanation-classes-table"' in page
+
+
+def test_share_on_the_border_names_the_class_whose_background_decides() -> None:
+    shares = np.array([0.9, 0.7, np.nan, 0.1, np.nan])
+    of = Explained({"border_share": shares}, np.arange(5), np.array([2, 2, 2, 0, 1]), np.zeros((5, 8, 8)))
+    row = {"run_id": "a", "method": "kd", "teacher_run": "t", "attribution": "lime", "border_area": 0.4}
+    rows = class_rows(row, of, of, ("cat", "dog", "wolf"))
+    assert [(each["class"], each["n_images"]) for each in rows] == [("cat", 1), ("dog", 1), ("wolf", 3)]
+    assert [each["border_share"] for each in rows] == pytest.approx([0.1, np.nan, 0.8], nan_ok=True)
 
 
 def test_report_shows_the_maps_of_teacher_and_students(

@@ -27,7 +27,7 @@ MEASURE_KEYS = {
     *("n", "seconds", "means", "hypothesis", "claims", "alarm"),
 }
 TOP_KEYS = {
-    *("schema", "dataset", "digest", "images", "shape", "embedding", "against", "teacher"),
+    *("schema", "dataset", "digest", "images", "shape", "embedding", "against", "teacher", "modality"),
     *("seconds", "shared_seconds", "alarms", "claims", "families"),
 }
 # Scripts rely on these keys: some may be added, none removed.
@@ -126,7 +126,7 @@ def test_table_and_page_are_written(data: Path, tmp_path: Path, capsys: pytest.C
     assert execute(["profile", str(data), "--out", str(page)]) == 0
     output = capsys.readouterr().out
     for text in (
-        "leaves: 300 examples, 32x32",
+        "leaves: 300 images, 32x32 RGB",
         "Shortcuts",
         "95 % interval",
         "effective classes",

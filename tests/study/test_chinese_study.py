@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import csv
+import subprocess
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
 
+from distillab.api import conclude
+from distillab.evidence.pairs import Row
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
 from support.studies import CPU, rows_of, run_here
 from support.systems import run_by_command, small_form
 
 pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "text_speed.py"
 CLASSES = ("finance", "sports", "game")
 
 
@@ -52,6 +59,35 @@ def test_students_of_titles_in_one_and_two_stages(drawn: Path) -> None:
     }
     assert {row["teacher"] for row in rows} == {"greedy(textcnn+bilstm+bert_2x128)"}
     assert np.mean([row["accuracy"] for row in rows]) > 0.5, "each class has characters of its own"
+    check_table(folder, rows, drawn / "speed.csv")
+
+
+def check_table(folder: StudyFolder, rows: Sequence[Row], path: Path) -> None:
+    """Check the table of retention, speed-up and compression that the program writes of the study."""
+    conclude(folder, report=False)
+    command = [
+        sys.executable,
+        str(PROGRAM),
+        "--study",
+        str(folder.path),
+        "--seconds",
+        "0.1",
+        "--write",
+        str(path),
+    ]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    with path.open(newline="") as file:
+        table = {(row["student"], row["method"]): row for row in csv.DictReader(file)}
+    assert table.keys() == {(row["student"], row["method"]) for row in rows}
+    teachers = {row["seed"]: row["teacher_accuracy"] for row in rows if row["method"] == "kd"}
+    for (student, method), found in table.items():
+        mine = [row for row in rows if (row["student"], row["method"]) == (student, method)]
+        kept = [row["accuracy"] / teachers[row["seed"]] for row in mine]
+        assert float(found["retention"]) == pytest.approx(np.mean(kept))
+        assert float(found["retention_low"]) <= np.mean(kept) <= float(found["retention_high"])
+        assert int(found["n_seeds"]) == 2 and float(found["params"]) == mine[0]["params"]
+        assert float(found["compression"]) > 1 and float(found["speed_up"]) > 0
+        assert f"{student}, {method}: retention {100 * np.mean(kept):.1f} %" in printed
 
 
 def test_reviews_that_nobody_labelled_are_labelled_by_a_teacher(

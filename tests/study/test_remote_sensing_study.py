@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from distillab.artefacts import LOGITS, load_logits
-from distillab.evidence.orbits import alignment_rows
+from distillab.cli import execute
+from distillab.evidence.alignment import linear_cka, orbit_cosine
+from distillab.evidence.orbits import alignment_rows, embeddings_of
 from distillab.evidence.schema import read_rows
+from distillab.models import InputSpec, build_model
 from distillab.study.folder import StudyFolder
 from distillab.study.job import OutputsJob
 from support.studies import rows_of
@@ -94,13 +99,39 @@ def test_the_report_shows_orbits(folder: StudyFolder) -> None:
     assert "four quarter turns" in page and page.count("This factor has no manipulation check") == 0
 
 
-def test_alignment_is_written_for_every_student(folder: StudyFolder) -> None:
-    found = list(alignment_rows(folder, images=4))
+def test_alignment_is_written_for_every_student(
+    folder: StudyFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = read_rows(folder.alignment_file)
     taught = [row for row in found if row["method"] == "kd"]
-    assert len(taught) == len(LEVELS)
+    assert [row[LEVEL] for row in taught] == LEVELS
+    plain = [row for row in found if row["method"] == "ce"]
+    assert [row["teacher_run"] for row in plain] == [row["teacher_run"] for row in taught]
+    assert {row["n_images"] for row in found} == {len(folder.dataset.eval["test"])}
     assert all(0 <= row["cka"] <= 1 and -1 <= row["cosine"] <= 1 for row in found)
-    spread = {row["teacher"]: row["teacher_spread"] for row in taught}
+    spread = {row[LEVEL]: row["teacher_spread"] for row in taught}
     assert spread["orbit(resnet8)"] == spread["orbit(greedy(resnet8+convnet3))"] == 0
+    page = folder.report_file.read_text()
+    assert 'id="alignment-table"' in page and "CKA" in page
+    assert execute(["report", str(folder.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["alignment"] == found
+
+
+def test_alignment_that_is_known_is_not_computed_again(folder: StudyFolder) -> None:
+    [first, *_] = alignment_rows(folder, images=4)
+    known = (first["run_id"], first["teacher_run"], 4), first | {"cka": 0.5}
+    [again, *others] = alignment_rows(folder, images=4, known=dict([known]))
+    assert again["cka"] == 0.5
+    assert all(row["cka"] != 0.5 for row in others)
+
+
+def test_a_student_is_aligned_with_itself(folder: StudyFolder) -> None:
+    items = torch.rand(3, 8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    network = build_model("resnet8", classes=3, inputs=InputSpec(3, 16, 16)).eval()
+    embeddings, logits = embeddings_of(network, "resnet8", items)
+    assert embeddings.shape[0] == 3 * 8 and logits.shape == (3, 8, 3)
+    assert linear_cka(embeddings, embeddings) == pytest.approx(1)
+    assert orbit_cosine(logits, logits) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,3 @@ def test_cohort_is_the_work_of_one_worker() -> None:
     assert wall_seconds(cohort, cost, workers=2) == pytest.approx(MAX_COHORT)
     more = [make_job(f"m{place}", cost=1.0, cohort="c") for place in range(MAX_COHORT)]
     assert wall_seconds([*cohort, *more], cost, workers=2) == pytest.approx(MAX_COHORT)
-
-
-def test_jobs_that_cost_nothing_take_no_time() -> None:
-    assert wall_seconds([make_job("t", kind="teacher")], lambda job: 1 / job.cost, workers=1) == 0.0

@@ -287,7 +287,10 @@ def test_file_whose_value_contains_itself_is_refused(line: str, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tune": {"budget": 2, "lr": [0.1]}}, "a study that tunes its methods has no stages"),
+        (
+            {"tune": {"budget": 2, "lr": [0.1]}},
+            r"students\.0\.start: a study that tunes its methods does not train with fitnet before them",
+        ),
         ({"methods": ["ce", {"fitnet": {"hint_weight": 7}}]}, "fitnet has other settings among the methods"),
         ({"students": ["resnet8"], "methods": ["ce", "ce_throughout"]}, "and there are none"),
         ({"students": ["resnet8"], "methods": ["ce", {"start": "kd"}]}, r"methods\.1: a start without"),

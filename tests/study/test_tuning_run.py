@@ -13,8 +13,12 @@ import pytest
 from distillab.api import Study, conclude
 from distillab.artefacts import LOGITS, load_logits
 from distillab.evidence.schema import read_rows
+from distillab.sources import load_dataset
 from distillab.study.folder import StudyFolder
+from distillab.study.job import StudentJob
+from distillab.study.job_parts import RunStart
 from distillab.study.ledger import JobState
+from distillab.study.planning.outline import make_plan
 from distillab.study.running import outcome, run_jobs
 from distillab.study.running.reproduce import reproduce
 from distillab.study.running.tuning import choose_settings
@@ -262,3 +266,41 @@ def test_the_first_seeds_are_compared_and_others_can_follow(tmp_path: Path) -> N
             seeds.append({cell.seed for cell in ledger.cells() if cell.setting == "tuned"})
     assert seeds == [{4}, {4, 7}, {4, 7}, {4, 7, 9}]
     assert not choose_settings(folder)
+
+
+# -- students that start from the study's teacher ------------------------------------------------------------
+
+
+FROM_TEACHER: dict[str, Any] = {
+    "students": ["convnet3", {"model": "convnet3", "start": "teacher", "name": "begun"}],
+    "teacher": {"model": "convnet3", "provenance": "full", "recipe": {"steps": 20, "lr": 0.05}},
+}
+
+
+def test_every_trial_of_a_student_that_starts_from_the_teacher_starts_there() -> None:
+    spec = parse_study(tuned_study(**FROM_TEACHER), Path.cwd(), "study.yaml")
+    made = make_plan(spec, load_dataset(spec.source()), CPU)
+    begun = [trial for trial in made.trials if trial.student == "begun"]
+    assert {(trial.method, trial.number) for trial in begun} == {(m, n) for m in ("ce", "kd") for n in (0, 1)}
+    for trial in made.trials:
+        job = made.jobs[str(trial.run)]
+        assert isinstance(job, StudentJob)
+        assert (job.start is not None) == (trial.student == "begun")
+        if isinstance(job.start, RunStart):
+            assert made.jobs[job.start.job].kind == "teacher" and job.start.job in job.needs
+
+
+def test_students_that_start_from_the_teacher_are_compared_from_there(tmp_path: Path) -> None:
+    found = run(tmp_path / "dir", **FROM_TEACHER)
+    assert {row["status"] for row in found.rows} == {"done"}
+    starts = set()
+    for row in found.rows:
+        job = found.folder.job(row["run_id"])
+        assert isinstance(job, StudentJob)
+        if row["student"] == "begun":
+            assert isinstance(job.start, RunStart) and job.start.kind == "teacher"
+            starts.add((row["seed"], job.start.job))
+    assert len(starts) == 2, "the plain student, the distilled one, and all settings start from one teacher"
+    gains = [row for row in found.effects if row["student"] == "begun" and row["metric"] == "accuracy"]
+    assert [row["setting"] for row in gains] == ["default", "tuned"]
+    assert {row["n_pairs"] for row in gains} == {2}

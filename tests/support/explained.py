@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook
 
 from distillab.explain import ExplainedNetwork
 from distillab.models import InputSpec, build_model
@@ -42,3 +47,24 @@ def small_network(model: str = "resnet8", side: int = 16, channels: int = 3) -> 
 def random_inputs(count: int = 2, side: int = 16, channels: int = 3) -> Tensor:
     generator = torch.Generator().manual_seed(1)
     return torch.randn(count, channels, side, side, generator=generator)
+
+
+@contextmanager
+def counted_passes() -> Iterator[Counter[str]]:
+    """Count the images that networks compute in the ``with`` block, by the number of their residual blocks:
+    ``resnet8`` has 3, ``resnet14`` 6."""
+    names = {8: "resnet8", 14: "resnet14"}
+    counted: Counter[str] = Counter()
+
+    def count(module: nn.Module, inputs: tuple[Tensor, ...], output: object) -> None:
+        if any(isinstance(each, nn.Linear) for each in module.children()):
+            layers = sum(
+                isinstance(each, nn.Conv2d) and each.kernel_size == (3, 3) for each in module.modules()
+            )
+            counted[names[layers + 1]] += len(inputs[0])
+
+    handle = register_module_forward_hook(count)
+    try:
+        yield counted
+    finally:
+        handle.remove()

@@ -14,6 +14,7 @@ from distillab.errors import RequestError
 from distillab.modalities.embedding import embeddings
 from distillab.models.objects import write_network
 from distillab.notebook import notebook_progress
+from distillab.sources import sources
 from distillab.sources.memory import HeldData
 from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of, splits_of
@@ -33,7 +34,7 @@ def profile(
     against: Any = None,
     teacher: str | Path | nn.Module | None = None,
     weights: str | Path | None = None,
-    embedding: str = "patches",
+    embedding: str | None = None,
     keys: JsonObject | None = None,
     device: str = "auto",
     on_load: LoadProgress | None = None,
@@ -47,7 +48,8 @@ def profile(
         against: Another dataset to measure the distance to.
         teacher: A network; a model, with ``weights``; or the folder of a study, for its first teacher.
         weights: The model's weights: a safetensors file, or what ``torch.save`` wrote.
-        embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``).
+        embedding: ``patches``, learned from the images, or ``imagenet`` (extra ``imagenet``); ``spectra`` for
+            recordings, ``characters`` for texts. None is the first one of the data.
         keys: Further keys of the source, such as ``{"label": "fine_label", "resolution": 32}``. Resolution
             and channels apply to the other dataset as well.
         device: Where the teacher computes.
@@ -64,7 +66,8 @@ def profile(
     # Imported here: cleanlab and scikit-learn take seconds to import, which no study should wait for.
     from distillab.profile import check_teacher, load_teacher
 
-    embeddings[embedding]  # reject an unknown name before anything is read
+    if embedding is not None:
+        embeddings[embedding]  # reject an unknown name before anything is read
     if weights is not None and teacher is None:
         raise RequestError("weights of which model?", where="--weights", allowed="--teacher MODEL as well")
     if isinstance(teacher, nn.Module):
@@ -96,7 +99,7 @@ def profile(
 def _measured(
     data: Any,
     against: Any,
-    embedding: str,
+    embedding: str | None,
     teacher: Callable[[Dataset], LoadedTeacher] | None,
     keys: JsonObject,
     on_load: LoadProgress,
@@ -134,6 +137,8 @@ def source_of(
     """
     if isinstance(data, str | Path):
         where = str(data)
+        if keys and where in sources and not Path(where).exists():
+            return parse_source({"source": where, **keys}, Path(), where), None
     elif keys:
         data = {**(data if isinstance(data, Mapping) else splits_of(data, where)), **keys}
     entry, held = entry_of(data, where, progress)

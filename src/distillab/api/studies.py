@@ -47,6 +47,7 @@ class Finished:
         reused: Number of trained networks that were taken from other studies.
         tracked: What was entered into a tracker, if that was requested.
         files: What was written on request: tables as CSV, figures.
+        alignment: The rows of ``alignment.parquet``, of studies whose views are the eight of a square.
 
     Example:
         >>> from distillab.evidence import Tables
@@ -64,6 +65,7 @@ class Finished:
     reused: int = 0
     tracked: Tracked | None = None
     files: tuple[Path, ...] = ()
+    alignment: tuple[Row, ...] = ()
 
     @property
     def report(self) -> Path:
@@ -92,7 +94,7 @@ class Finished:
             >>> finished = Finished(StudyFolder(Path("demo")), Outcome(8, 0, 0, 0, ()), Tables([], []))
             >>> list(finished.as_dict())  # doctest: +NORMALIZE_WHITESPACE
             ['headline', 'harms', 'estimand', 'training', 'settings', 'differences', 'report',
-             'effects', 'level_effects', 'against_teacher']
+             'effects', 'level_effects', 'against_teacher', 'alignment']
         """
         return {
             "headline": self.answer.headline,
@@ -105,6 +107,7 @@ class Finished:
             "effects": self.tables.effects,
             "level_effects": self.tables.level_effects,
             "against_teacher": self.tables.against_teacher,
+            "alignment": list(self.alignment),
         }
 
     def _repr_html_(self) -> str:
@@ -293,7 +296,9 @@ class Study:
             while _needs_more_runs(folder):
                 reused += reuse_artifacts(folder, others)
                 run()
-            finished = replace(conclude(folder, report=report, on_load=on_load), reused=reused)
+            explainers = 1 if executor == "inline" else workers
+            concluded = conclude(folder, report=report, workers=explainers, on_load=on_load)
+            finished = replace(concluded, reused=reused)
             return replace(finished, tracked=entered(folder, track))
 
     def __repr__(self) -> str:
@@ -348,12 +353,20 @@ def _needs_more_runs(folder: StudyFolder) -> bool:
         return choose_settings(folder) or interim_analysis(folder)
 
 
-def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress | None = None) -> Finished:
+def conclude(
+    folder: StudyFolder,
+    *,
+    report: bool = True,
+    workers: int | None = None,
+    on_load: LoadProgress | None = None,
+) -> Finished:
     """Measure what has run, and write its tables (Parquet) and ``report.html``.
 
     Args:
         folder: The study's folder.
         report: Whether ``report.html`` is written, and the answer in words collected.
+        workers: Number of processes that explain networks, if the study wants that; by default one per usable
+            CPU core.
         on_load: Called with (stage, done, total) while networks are explained, if the study wants that.
 
     Raises:
@@ -365,6 +378,7 @@ def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress 
         Traceback (most recent call last):
         distillab.errors.RequestError: ... cannot read the study file (No such file or directory)
     """
+    from distillab.evidence.orbits import write_alignment
     from distillab.evidence.results import write_tables
     from distillab.evidence.training_curves import write_curves
     from distillab.report.collect.study import collect_contents
@@ -373,12 +387,14 @@ def conclude(folder: StudyFolder, *, report: bool = True, on_load: LoadProgress 
     with raising_disk_full(folder.path):
         tables = write_tables(folder)
         write_curves(folder)
+        alignment = tuple(write_alignment(folder))
         if folder.spec.explain:
             from distillab.explain.tables import write_explanations
 
-            write_explanations(folder, tables, on_progress=on_load)
+            explainers = workers or default_workers(torch.device("cpu"))
+            write_explanations(folder, tables, workers=explainers, on_progress=on_load)
         if not report:
-            return Finished(folder, outcome(folder), tables)
+            return Finished(folder, outcome(folder), tables, alignment=alignment)
         contents = collect_contents(folder, tables)
         write_report(contents, folder.report_file)
-    return Finished(folder, outcome(folder), tables, contents.answer)
+    return Finished(folder, outcome(folder), tables, contents.answer, alignment=alignment)

@@ -31,6 +31,7 @@ class Attribution:
         name: Its registered name.
         reads: What it reads of a network: ``outputs`` alone, ``gradients`` or feature ``maps``.
         source: The paper.
+        passes: How many forward passes per input it costs, a backward pass counted as two.
         package: The module of the extra ``explain`` that computes it; None for none.
         compute: Returns signed maps float ``[N, H, W]`` for a network, normalized inputs and one class of
             each.
@@ -43,6 +44,7 @@ class Attribution:
     name: str
     reads: Reads
     source: str
+    passes: int
     package: str | None
     compute: Compute
 
@@ -51,7 +53,7 @@ attributions: Registry[Attribution] = Registry("attribution")
 
 
 def attribution(
-    name: str, *, reads: Reads, source: str, package: str | None = None
+    name: str, *, reads: Reads, source: str, passes: int, package: str | None = None
 ) -> Callable[[Compute], Compute]:
     """Return a decorator that registers a function as an attribution.
 
@@ -59,17 +61,18 @@ def attribution(
         name: Its name.
         reads: What it reads of a network.
         source: The paper.
+        passes: How many forward passes per input it costs, a backward pass counted as two.
         package: The module of the extra ``explain`` that computes it.
 
     Example:
-        >>> first = Attribution("first", "outputs", "", None, lambda network, x, classes: x[:, 0])
+        >>> first = Attribution("first", "outputs", "", 0, None, lambda network, x, classes: x[:, 0])
         >>> with attributions.temporarily("first", first):
         ...     "first" in attributions
         True
     """
 
     def register(compute: Compute) -> Compute:
-        attributions.register(name)(Attribution(name, reads, source, package, compute))
+        attributions.register(name)(Attribution(name, reads, source, passes, package, compute))
         return compute
 
     return register

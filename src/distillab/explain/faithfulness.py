@@ -14,6 +14,8 @@ from distillab.explain.attribution import Maps
 from distillab.explain.networks import BASELINE, ExplainedNetwork
 
 _STEPS = 16  # steps in which all pixels are removed or added
+CURVE_PASSES = 2 * (_STEPS + 1)
+"""Forward passes per image of the two curves of a map."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from distillab.canonical import spec_id
 from distillab.explain.agreement import PerImage, agreement_of
-from distillab.explain.attribution import Maps, attribute
-from distillab.explain.faithfulness import faithfulness, random_maps
+from distillab.explain.attribution import Attribution, Maps, attribute
+from distillab.explain.faithfulness import CURVE_PASSES, faithfulness, random_maps
 from distillab.explain.localization import (
     POINTING_TOLERANCE,
     border_share,
@@ -88,26 +88,48 @@ def shown_positions(count: int) -> npt.NDArray[np.int64]:
     return found
 
 
+def passes_of_teacher(attribution: Attribution) -> int:
+    """Return the forward passes per image of the explanation of a teacher: its predictions, its maps, and the
+    curves of these and of random maps."""
+    return 1 + attribution.passes + 2 * CURVE_PASSES
+
+
+def passes_of_student(attribution: Attribution) -> int:
+    """Return the forward passes per image of the explanation of a student: its predictions, its maps and
+    those of its random weights, and the curves of these and of random maps.
+
+    Example:
+        >>> from distillab.explain import attributions
+        >>> passes_of_student(attributions["grad_cam"])
+        109
+    """
+    return 1 + 2 * attribution.passes + 3 * CURVE_PASSES
+
+
 class StudyExplanations:
     """The explanations of the students and teachers of a study.
 
     Args:
         folder: The study.
         images: How many images are explained.
+
+    Attributes:
+        folder: The study.
+        count: How many images are explained.
     """
 
     def __init__(self, folder: StudyFolder, images: int) -> None:
-        self.folder = folder
+        self.folder, self.count = folder, images
         self.networks = StudyNetworks(folder, images)
         self._teacher_maps: dict[str, tuple[Tensor, Maps]] = {}
 
     def stored(self, cell: Cell, teacher: str, name: str) -> Explained | None:
         """Return the explanation of a student if the store holds it."""
-        return self._read(self._address(cell, name, cell.run_id, teacher))
+        return self._read(self.address(cell, name, cell.run_id, teacher))
 
     def stored_teacher(self, cell: Cell, teacher: str, name: str) -> Explained | None:
         """Return the explanation of a teacher if the store holds it."""
-        return self._read(self._address(cell, name, teacher, teacher))
+        return self._read(self.address(cell, name, teacher, teacher))
 
     def student(self, cell: Cell, teacher: str, name: str) -> Explained:
         """Return the explanation of a student, computed if the store lacks it.
@@ -120,13 +142,29 @@ class StudyExplanations:
         Raises:
             RequestError: A network lacks what the attribution reads.
         """
-        address = self._address(cell, name, cell.run_id, teacher)
+        address = self.address(cell, name, cell.run_id, teacher)
         return self._read(address) or self._written(address, self._of_student(cell, teacher, name))
 
     def teacher(self, cell: Cell, teacher: str, name: str) -> Explained:
         """Return the explanation of the teacher of a cell; the arguments are those of :meth:`student`."""
-        address = self._address(cell, name, teacher, teacher)
+        address = self.address(cell, name, teacher, teacher)
         return self._read(address) or self._written(address, self._of_teacher(cell, teacher, name))
+
+    def address(self, cell: Cell, name: str, network: str, teacher: str) -> str:
+        """Return the name of an explanation in the store.
+
+        Args:
+            cell: The cell whose test images are explained.
+            name: Name of the attribution.
+            network: The run of the student or teacher that is explained.
+            teacher: The run of the teacher that it is compared with.
+        """
+        facts = {"network": network, "teacher": teacher, "attribution": name, "version": _VERSION}
+        return spec_id({**facts, **self.networks.images(cell).facts})
+
+    def has(self, address: str) -> bool:
+        """Return True if the store holds an explanation."""
+        return self.folder.store.has(EXPLANATIONS_KIND, address)
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -162,17 +200,9 @@ class StudyExplanations:
             self._teacher_maps[key] = classes, attribute(name, network, images.x, classes)
         return self._teacher_maps[key]
 
-    def _address(self, cell: Cell, name: str, network: str, teacher: str) -> str:
-        facts = {"network": network, "teacher": teacher, "attribution": name, "version": _VERSION}
-        return spec_id({**facts, **self.networks.images(cell).facts})
-
     def _read(self, address: str) -> Explained | None:
         store = self.folder.store
-        return (
-            Explained.read(store.folder(EXPLANATIONS_KIND, address))
-            if store.has(EXPLANATIONS_KIND, address)
-            else None
-        )
+        return Explained.read(store.folder(EXPLANATIONS_KIND, address)) if self.has(address) else None
 
     def _written(self, address: str, found: Explained) -> Explained:
         with self.folder.store.writing(EXPLANATIONS_KIND, address) as draft:

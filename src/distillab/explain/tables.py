@@ -1,19 +1,22 @@
-"""The tables ``explanations.parquet`` and ``explanation_gains.parquet`` of a study."""
+"""The tables of the explanations of a study: by run, by class, and their gains."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from distillab.data.dataset import Dataset
 from distillab.errors import RequestError
+from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.gains import paired_gain
 from distillab.evidence.pairs import FACTOR, PLACE_COLUMNS, Row, by_cell, cell_columns, pairs, teachers_of
 from distillab.evidence.results import Tables
 from distillab.evidence.schema import explanation_gains_schema, explanations_schema, write_table
+from distillab.explain.border_classes import class_rows, explanation_classes_schema
 from distillab.explain.localization import border_area
+from distillab.explain.missing_maps import OnExplain, WantedMaps, compute_maps
 from distillab.explain.study_maps import Explained, StudyExplanations
 from distillab.explain.study_networks import require_explainable
 from distillab.study.design import Cell
@@ -22,7 +25,6 @@ from distillab.study.job import Job, StudentJob, TeacherJob
 from distillab.study.ledger import JobState
 from distillab.study.spec.study import StudySpec
 
-OnExplain = Callable[[str, int, int], None]
 GAINED = ("iou", "pearson", "ssim", "deletion", "insertion", "border_share", "pointing", "box_share")
 """The measures whose paired gains are computed."""
 _OF_TEACHER = ("deletion", "insertion", "border_share", "pointing", "box_share")
@@ -30,11 +32,12 @@ _OF_TEACHER = ("deletion", "insertion", "border_share", "pointing", "box_share")
 
 @dataclass(frozen=True)
 class ExplanationTables:
-    """The rows of both tables.
+    """The rows of the tables.
 
     Attributes:
         runs: One row per run and attribution.
         gains: One row per cell, method, attribution and measure, the primary metric first.
+        classes: One row per run, attribution and explained class.
 
     Example:
         >>> ExplanationTables((), ()).gains
@@ -43,6 +46,7 @@ class ExplanationTables:
 
     runs: tuple[Row, ...] = ()
     gains: tuple[Row, ...] = ()
+    classes: tuple[Row, ...] = ()
 
 
 def check_explanations(folder: StudyFolder) -> None:
@@ -89,9 +93,9 @@ def _networks_of(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def write_explanations(
-    folder: StudyFolder, tables: Tables, *, on_progress: OnExplain | None = None
+    folder: StudyFolder, tables: Tables, *, workers: int = 1, on_progress: OnExplain | None = None
 ) -> ExplanationTables:
-    """Explain the students of a study that are done, and their teachers, and write both tables.
+    """Explain the students of a study that are done, and their teachers, and write the tables.
 
     Nothing is trained, and what the store holds is not computed again. While jobs are open, nothing is
     computed: the tables have what is there.
@@ -99,6 +103,7 @@ def write_explanations(
     Args:
         folder: The study.
         tables: Its tables of results.
+        workers: Number of processes that explain networks.
         on_progress: Called with (stage, done, total).
 
     Raises:
@@ -118,53 +123,33 @@ def write_explanations(
         if row["status"] == JobState.DONE and (teacher := teachers.of(cell))
         for name in spec.explain.attributions
     ]
+    if not is_open:
+        maps = [
+            WantedMaps(cell, teacher, name, of_teacher)
+            for of_teacher in (True, False)
+            for cell, teacher, _, name in wanted
+        ]
+        compute_maps(source, maps, workers=workers, on_progress=on_progress)
     found: dict[tuple[str, ...], Explained] = {}
     runs: list[Row] = []
-    for number, (cell, teacher, row, name) in enumerate(wanted):
-        if on_progress and not is_open:
-            on_progress("explaining networks", number, len(wanted))
+    classes: list[Row] = []
+    for cell, teacher, row, name in wanted:
         student = source.stored(cell, teacher, name)
         of_teacher = source.stored_teacher(cell, teacher, name)
-        if not is_open:
-            student = student or source.student(cell, teacher, name)
-            of_teacher = of_teacher or source.teacher(cell, teacher, name)
         if student is None or of_teacher is None:
             continue
         explained_row = _row(row, teacher, name, student, of_teacher)
         found[key_of(explained_row)] = student
         runs.append(explained_row)
-    if on_progress and not is_open:
-        on_progress("explaining networks", len(wanted), len(wanted))
+        names_of_classes = source.networks.images(cell).examples.classes
+        classes += class_rows(explained_row, student, of_teacher, names_of_classes)
     gains = _gains(folder, runs, found, tables)
     names = {levels[0].name: isinstance(levels[0].level, str) for levels in spec.factor_levels()}
     tuned = spec.tune is not None
     write_table(runs, explanations_schema(names, tuned=tuned), folder.explanations_file)
     write_table(gains, explanation_gains_schema(names, tuned=tuned), folder.explanation_gains_file)
-    return ExplanationTables(tuple(runs), tuple(gains))
-
-
-class ComparedTeachers:
-    """The teachers that the students of a study are compared with.
-
-    A plain student is compared with the teacher of the distilled students of its seed.
-
-    Args:
-        cells: The cells of the study.
-    """
-
-    def __init__(self, cells: Iterable[Cell]) -> None:
-        self._runs: dict[str, str] = {}
-        for cell in cells:
-            if cell.teacher_run:
-                self._runs.setdefault(_place(cell), cell.teacher_run)
-
-    def of(self, cell: Cell) -> str | None:
-        """Return the run of a student's teacher; None in studies without one."""
-        return cell.teacher_run or self._runs.get(_place(cell))
-
-
-def _place(cell: Cell) -> str:
-    return f"{sorted(cell.levels.items())}/{cell.provenance}/{cell.teacher}/{cell.seed}"
+    write_table(classes, explanation_classes_schema(names, tuned=tuned), folder.explanation_classes_file)
+    return ExplanationTables(tuple(runs), tuple(gains), tuple(classes))
 
 
 def key_of(row: Row) -> tuple[str, ...]:

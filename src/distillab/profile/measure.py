@@ -107,6 +107,7 @@ class Picture:
         pixels: uint8 ``[C, H, W]``.
         name: Name of its file or row, or its id.
         caption: Text below the picture.
+        text: What is read, if the example is a text; shown in place of the pixels.
 
     Example:
         >>> Picture(np.zeros((1, 8, 8), np.uint8), "train/cat/12.jpg", "cat").caption
@@ -116,6 +117,11 @@ class Picture:
     pixels: Pixels
     name: str
     caption: str = ""
+    text: str = ""
+
+    def as_dict(self) -> dict[str, JsonValue]:
+        """Return the picture as JSON values, without its pixels."""
+        return {"name": self.name, "caption": self.caption, **({"text": self.text} if self.text else {})}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,8 +146,7 @@ class Gallery:
     def as_dict(self) -> dict[str, JsonValue]:
         """Return the gallery as JSON values, with names in place of pixels."""
         rows: list[JsonValue] = [
-            {"title": title, "images": [{"name": p.name, "caption": p.caption} for p in row]}
-            for title, row in self.rows
+            {"title": title, "images": [each.as_dict() for each in row]} for title, row in self.rows
         ]
         return {"title": self.title, "note": self.note, "rows": rows}
 

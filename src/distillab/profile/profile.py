@@ -14,14 +14,15 @@ from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
+from distillab.modalities import modalities
 from distillab.modalities.embedding import embeddings
 from distillab.notebook import html_table
 from distillab.profile.claims import CLAIMS
-from distillab.profile.families import FAMILIES, MeasureFamily
+from distillab.profile.families import FAMILIES, IMAGES_ONLY, MeasureFamily
 from distillab.profile.loaded_teacher import LoadedTeacher
 from distillab.profile.measure import Family, Measure, measures_by_key
 from distillab.profile.profiled_dataset import ProfiledDataset
-from distillab.profile.wording import format_interval, format_value
+from distillab.profile.wording import family_in_words_of, format_interval, format_value, noun_of
 from distillab.sources.file_facts import FileFacts
 from distillab.sources.ingest import load_dataset
 from distillab.sources.source import Source
@@ -46,6 +47,7 @@ class Profile:
         seconds: Seconds in total, reading included.
         against: Name of the dataset it was compared with, if any.
         teacher: Name of the profiled teacher, if any.
+        modality: What an example is.
 
     Example:
         >>> empty = Profile("digits", "c0ffee", (1, 8, 8), 1797, "patches", (), {}, 0.5)
@@ -63,6 +65,13 @@ class Profile:
     seconds: float
     against: str | None = None
     teacher: str | None = None
+    modality: str = IMAGE
+
+    @property
+    def described(self) -> str:
+        """The examples in a few words, such as ``1,797 images, 8x8 gray``."""
+        shape = modalities[self.modality].describe(self.shape)
+        return f"{self.images:,} {noun_of(self.modality)}s, {shape}"
 
     @property
     def measures(self) -> dict[str, Measure]:
@@ -82,8 +91,7 @@ class Profile:
 
     def _repr_html_(self) -> str:
         """Return the alarms and the measures, as notebooks show them."""
-        channels, height, width = self.shape
-        title = f"{self.dataset}: {self.images:,} images, {width}x{height}, {channels} channel(s)"
+        title = f"{self.dataset}: {self.described}"
         alarms = html_table("Alarms", [(alarm,) for alarm in self.alarms]) if self.alarms else ""
         rows = [
             (
@@ -108,6 +116,7 @@ class Profile:
             "embedding": self.embedding,
             "against": self.against,
             "teacher": self.teacher,
+            "modality": self.modality,
             "seconds": round(self.seconds, 2),
             "shared_seconds": {name: round(value, 2) for name, value in self.shared.items()},
             "alarms": list(self.alarms),
@@ -124,7 +133,7 @@ def profile_source(
     source: Source,
     *,
     against: Source | None = None,
-    embedding: str = "patches",
+    embedding: str | None = None,
     teacher: Callable[[Dataset], LoadedTeacher] | None = None,
     families: Mapping[str, MeasureFamily] = FAMILIES,
     progress: Progress | None = None,
@@ -137,14 +146,14 @@ def profile_source(
     Args:
         source: The source to read.
         against: Another source to measure the distance to.
-        embedding: Registered name of an embedding.
+        embedding: Registered name of an embedding; None is the usual one of the modality.
         teacher: Loads the teacher to profile, given the data.
         families: The families to measure.
         progress: Called with (stage, done, total).
 
     Raises:
-        RequestError: The data cannot be read or are not images with one label each, or the other dataset or
-            the teacher does not fit them.
+        RequestError: The data cannot be read or have several labels per example, or the embedding, the other
+            dataset or the teacher does not fit them.
 
     Example:
         >>> from distillab.sources.parsing import source_from_argument
@@ -153,20 +162,22 @@ def profile_source(
         (1797.0, 10.0)
     """
     started = time.perf_counter()
+    kind = _embedding_for(source, embedding)
     read: list[FileFacts] = []
+    facts_of = FileFacts.of if source.modality == IMAGE else FileFacts.of_sequences
 
-    def on_files(images: Sequence[RawImage], names: Sequence[str], ids: Indices) -> None:
-        read.append(FileFacts.of(images, names, ids))
+    def on_files(items: Sequence[RawImage], names: Sequence[str], ids: Indices) -> None:
+        read.append(facts_of(items, names, ids))
 
     dataset = _load(source, progress, on_files)
     other = None if against is None else _load_other(against, dataset, progress)
     data = ProfiledDataset.of(
         dataset,
         read[0],
-        kind=embedding,
+        kind=kind,
         against=other,
         teacher=None if teacher is None else teacher(dataset),
-        stronger=_stronger(embedding),
+        stronger=_stronger(kind) if source.modality == IMAGE else None,
     )
     data.watch.shared["reading"] = time.perf_counter() - started
     measured = measure_families(data, families, progress)
@@ -175,12 +186,13 @@ def profile_source(
         digest=data.images.digest,
         shape=data.images.shape,
         images=len(data.images),
-        embedding=embedding,
+        embedding=kind,
         families=measured,
         shared=data.watch.shared,
         seconds=time.perf_counter() - started,
         against=None if other is None else other[0],
         teacher=None if data.teacher is None else data.teacher.name,
+        modality=data.images.modality,
     )
 
 
@@ -189,14 +201,18 @@ def measure_families(
     families: Mapping[str, MeasureFamily] = FAMILIES,
     progress: Progress | None = None,
 ) -> tuple[Family, ...]:
-    """Measure every family that applies to the data."""
-    found = []
+    """Measure every family that applies to the data; of those for images only, others have the reason."""
+    found, modality = [], data.images.modality
     for place, (name, measure) in enumerate(families.items()):
         if progress:
             progress(f"measuring {name}", place, len(families))
+        if modality != IMAGE and name in IMAGES_ONLY:
+            title, reason = IMAGES_ONLY[name]
+            found.append(Family(name, title, (), notes=(reason,)))
+            continue
         family = measure(data)
         if family is not None and (family.measures or family.notes):
-            found.append(family)
+            found.append(family_in_words_of(modality, family))
     if progress:
         progress("measuring", len(families), len(families))
     return tuple(found)
@@ -208,24 +224,30 @@ def _stronger(kind: str) -> str | None:
     return _PRETRAINED if installed and kind != _PRETRAINED else None
 
 
-def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = None) -> Dataset:
-    """Load images with one label each; skip broken files and keep duplicates."""
-    if source.modality != IMAGE:
+def _embedding_for(source: Source, wanted: str | None) -> str:
+    """Return the embedding that is wanted, or the usual one of the modality."""
+    usual = modalities[source.modality].embedding
+    if wanted is None:
+        return usual
+    if embeddings[wanted].modality != source.modality:
         raise RequestError(
-            f"{source.dataset_name} is {source.modality}, which cannot be profiled", allowed="images"
+            f"the embedding {wanted} is for {embeddings[wanted].modality} examples, and these are "
+            f"{source.modality}",
+            where="--embedding",
+            allowed=", ".join(each for each in embeddings if embeddings[each].modality == source.modality),
         )
-    lenient = source.model_copy(
-        update={
-            "on_broken": "skip",
-            "duplicates": "keep",
-            "rare_classes": source.rare_classes or "train",
-        }
-    )
+    return wanted
+
+
+def _load(source: Source, progress: Progress | None, on_files: OnFiles | None = None) -> Dataset:
+    """Load examples with one label each; skip broken files, keep duplicates, and take parts as they are."""
+    update = {"on_broken": "skip", "duplicates": "keep", "rare_classes": source.rare_classes or "train"}
+    lenient = source.model_copy(update=update | ({"vote": False} if source.joins_parts else {}))
     dataset = load_dataset(lenient, progress, on_files)
     if not isinstance(dataset.train.targets, Labels):
         raise RequestError(
             f"{dataset.name} has {dataset.train.targets.kind}, which cannot be profiled",
-            allowed="one label per image",
+            allowed=f"one label per {noun_of(dataset.modality)}",
         )
     return dataset
 

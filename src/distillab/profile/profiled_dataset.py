@@ -8,17 +8,20 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.data.resplit import merge_splits
+from distillab.modalities import modality_of
 from distillab.modalities.embedding import Embedding, fit_embedding
 from distillab.modalities.embedding.principal import Vectors
 from distillab.profile.family_builder import Stopwatch
 from distillab.profile.measure import Picture
 from distillab.profile.neighbors import Neighbors, nearest_neighbors, unit_vectors
 from distillab.profile.probe import ProbePredictions, probe_out_of_fold
+from distillab.profile.wording import noun_of
 from distillab.sources.file_facts import FileFacts
 
 if TYPE_CHECKING:
@@ -142,20 +145,27 @@ class ProfiledDataset:
         return np.argsort(random_bits(chosen.ids, SAMPLING_SEED, 0x5A), kind="stable")[:size].astype(np.int64)
 
     def picture(self, position: int, caption: str = "", images: Examples | None = None) -> Picture:
-        """Return the image at ``position`` with the name of its file."""
+        """Return the example at ``position`` with the name of its file, as its modality shows it."""
         chosen = self.images if images is None else images
-        pixels = chosen.pixels(np.array([position]))[0]
-        return Picture(pixels, self.file_name(int(chosen.ids[position])), caption)
+        return as_picture(chosen, position, self.file_name(int(chosen.ids[position])), caption)
 
     def file_name(self, image_id: int) -> str:
         """Return the name of the file or row of an image, or its id if it has none."""
         if self.files is None:
-            return f"image {image_id}"
+            return f"{noun_of(self.images.modality)} {image_id}"
         return self.files.names[int(self.files.rows(np.array([image_id]))[0])]
 
     def class_name(self, position: int) -> str:
         """Return the name of the class of the image at ``position``."""
         return self.classes[int(self.images.labels[position])]
+
+    def lengths(self) -> npt.NDArray[np.float64] | None:
+        """Return the lengths of recordings in seconds or of texts in characters, before they are cut or
+        padded, float64 ``[N]``; None if one is not known."""
+        if self.files is None or self.files.lengths is None:
+            return None
+        found = self.files.lengths[self.files.rows(self.images.ids)]
+        return found if (found >= 0).all() else None
 
     def file_columns(self) -> dict[str, Indices]:
         """Return ``bytes``, ``width`` and ``height``, int64 ``[N]``, as far as known for all images."""
@@ -164,3 +174,16 @@ class ProfiledDataset:
         rows = self.files.rows(self.images.ids)
         columns = {"bytes": self.files.sizes, "width": self.files.widths, "height": self.files.heights}
         return {name: column[rows] for name, column in columns.items() if (column[rows] > 0).all()}
+
+
+def as_picture(examples: Examples, position: int, name: str, caption: str) -> Picture:
+    """Return an example as its modality shows it.
+
+    Example:
+        >>> images = Examples.of(np.zeros((1, 3, 8, 8), np.uint8), [0], ("cat", "dog"))
+        >>> as_picture(images, 0, "a.png", "cat").pixels.shape
+        (3, 8, 8)
+    """
+    item = examples.items(np.array([position]))[0]
+    preview = modality_of(examples).preview(item)
+    return Picture(preview.picture, name, caption, preview.text or "")

@@ -3,11 +3,65 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
+from dataclasses import replace
 
-from distillab.profile.measure import Measure, Unit
+from distillab.profile.measure import Family, Gallery, Grid, Measure, Unit
 
 _DASH = "–"
 _MINUS = "−"
+
+_NOUNS = {"audio": "recording", "text": "text"}
+
+
+def noun_of(modality: str) -> str:
+    """Return what one example is called.
+
+    Example:
+        >>> noun_of("audio"), noun_of("image")
+        ('recording', 'image')
+    """
+    return _NOUNS.get(modality, "image")
+
+
+def in_words_of(modality: str, sentence: str) -> str:
+    """Return a sentence about images as one about examples of a modality.
+
+    Example:
+        >>> in_words_of("text", "An image that is like 2 images")
+        'A text that is like 2 texts'
+    """
+    noun = noun_of(modality)
+    if noun == "image":
+        return sentence
+    sentence = re.sub(r"\b([Aa])n image\b", rf"\1 {noun}", sentence)
+    sentence = re.sub(r"\bimage(?=s?\b)", noun, sentence)
+    return re.sub(r"\bImage(?=s?\b)", noun.capitalize(), sentence)
+
+
+def family_in_words_of(modality: str, family: Family) -> Family:
+    """Return a family, whose sentences are about images, in the words of a modality."""
+
+    def worded(sentence: str) -> str:
+        return in_words_of(modality, sentence)
+
+    return replace(
+        family,
+        measures=tuple(
+            replace(each, label=worded(each.label), means=worded(each.means), alarm=worded(each.alarm))
+            for each in family.measures
+        ),
+        galleries=tuple(_gallery(each, worded) for each in family.galleries),
+        grids=tuple(
+            Grid(worded(each.title), tuple(map(worded, each.columns)), each.rows) for each in family.grids
+        ),
+        notes=tuple(map(worded, family.notes)),
+    )
+
+
+def _gallery(gallery: Gallery, worded: Callable[[str], str]) -> Gallery:
+    return Gallery(worded(gallery.title), worded(gallery.note), gallery.rows)
 
 
 def format_value(value: float, unit: Unit) -> str:

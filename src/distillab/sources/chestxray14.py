@@ -67,9 +67,9 @@ class ChestXray14(Radiographs):
         if not path.is_file():
             return {}
         # The header names the four numbers "Bbox [x", "y", "w" and "h]", and empty cells may follow.
-        rows = [row for row in csv.reader(read_lines(path)[1:]) if row]
+        rows = [(number, row) for number, row in enumerate(csv.reader(read_lines(path)[1:]), 2) if row]
         found: dict[str, list[LabelBox]] = {}
-        for number, row in enumerate(rows, 2):
+        for number, row in rows:
             where = f"{path}: line {number}"
             if len(row) < 2:
                 raise RequestError(

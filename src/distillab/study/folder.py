@@ -57,9 +57,11 @@ class StudyFolder:
         self.level_effects_file = path / "level_effects.parquet"
         self.against_teacher_file = path / "against_teacher.parquet"
         self.exits_file = path / "exits.parquet"
+        self.alignment_file = path / "alignment.parquet"
         self.labels_file = path / "labels.parquet"
         self.explanations_file = path / "explanations.parquet"
         self.explanation_gains_file = path / "explanation_gains.parquet"
+        self.explanation_classes_file = path / "explanation_classes.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
         add_place(self.objects)

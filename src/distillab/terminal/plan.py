@@ -73,6 +73,8 @@ def print_plan(seen: PlanSummary, power: PlannedPower | None = None) -> None:
         f"(teachers {hours['teacher']}, outputs {hours['outputs']}, students {hours['student']}), "
         "from timed trials of a few seconds per model on this machine",
     )
+    for name, text in _after_training(seen):
+        table.add_row(name, text)
     if seen.looks:
         table.add_row(
             "",
@@ -88,6 +90,26 @@ def print_plan(seen: PlanSummary, power: PlannedPower | None = None) -> None:
     for reason in seen.excluded:
         table.add_row("excluded", reason)
     console.print(table)
+
+
+def _after_training(seen: PlanSummary) -> list[tuple[str, str]]:
+    """Return the rows of evaluations by retrieval and of explanation maps, for studies that have them."""
+    rows = []
+    if seen.retrieval_seconds:
+        seconds = time_span(seen.retrieval_seconds)
+        rows.append(
+            ("retrieval", f"about {seconds} of the training time, to embed and to search the database")
+        )
+    if maps := seen.maps:
+        what = f"{', '.join(maps.attributions)} of {counted(maps.networks, 'network')}"
+        rows.append(
+            (
+                "explanations",
+                f"about {time_span(seen.map_seconds)} in all workers together, after the training and part "
+                f"of the wall time ({what} on {counted(maps.images, 'image')})",
+            )
+        )
+    return rows
 
 
 def _add_recipes(table: Table, seen: PlanSummary) -> None:

@@ -174,17 +174,14 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
     Example:
         >>> from distillab.profile import Profile
         >>> print_profile(Profile("digits", "c0ffee", (1, 8, 8), 1797, "patches", (), {"reading": 0.2}, 0.5))
-        digits: 1,797 examples, 8x8, 1 channel(s)
+        digits: 1,797 images, 8x8 gray
         <BLANKLINE>
         0.5 s of wall time; shared by several measures: reading 0.2
     """
     from distillab.profile.wording import format_interval, format_value
 
     console = make_console()
-    channels, height, width = found.shape
-    console.print(
-        f"{printable(found.dataset)}: {found.images:,} examples, {width}x{height}, {channels} channel(s)"
-    )
+    console.print(f"{printable(found.dataset)}: {found.described}")
     for alarm in found.alarms:
         console.print(f"! {printable(alarm)}")
     for family in found.families:
@@ -206,7 +203,7 @@ def print_profile(found: Profile, page: Path | None = None) -> None:
                 f"{each.seconds:.1f}",
                 each.means + claims,
             )
-        console.print(table)
+        console.print(table if family.measures else f"\n[i]{family.title}[/i]")
         for note in family.notes:
             console.print(printable(note))
     shared = ", ".join(f"{name} {seconds:.1f}" for name, seconds in found.shared.items())

@@ -13,7 +13,7 @@ from distillab.explain.networks import ExplainedNetwork
 from distillab.models.stages import Stage
 
 
-@attribution("grad_cam", reads="maps", source="Selvaraju et al., Grad-CAM, ICCV 2017")
+@attribution("grad_cam", reads="maps", source="Selvaraju et al., Grad-CAM, ICCV 2017", passes=3)
 def grad_cam(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:
     """Return the rectified sum of the feature maps, weighted by the mean gradient of the logit per channel.
 

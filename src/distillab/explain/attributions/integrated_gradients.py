@@ -16,6 +16,7 @@ _AT_ONCE = 256  # points of paths per forward pass
     "integrated_gradients",
     reads="gradients",
     source="Sundararajan et al., Axiomatic attribution, ICML 2017",
+    passes=3 * _STEPS,
     package="captum.attr",
 )
 def integrated_gradients(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ _PENALTY = 1.0
     "lime",
     reads="outputs",
     source="Ribeiro et al., Why should I trust you?, KDD 2016",
+    passes=_SAMPLES,
     package="captum.attr",
 )
 def lime(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:

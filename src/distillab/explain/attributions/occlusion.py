@@ -18,6 +18,7 @@ _AT_ONCE = 16  # windows per forward pass
     "occlusion",
     reads="outputs",
     source="Zeiler and Fergus, Visualizing networks, ECCV 2014",
+    passes=(_STRIDE - 1) ** 2 + 1,  # the windows, of two steps each, and the whole input
     package="captum.attr",
 )
 def occlusion(network: ExplainedNetwork, x: Tensor, classes: Tensor) -> Tensor:

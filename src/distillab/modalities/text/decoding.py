@@ -33,7 +33,7 @@ def encode_texts(texts: Sequence[str], names: Sequence[str], length: int) -> Dec
         >>> found.items[:, 0, 0].tolist()
         [[65, 66, 0, 0], [65, 32, 98, 0]]
     """
-    cleaned = [_cleaned(text) for text in texts]
+    cleaned = [cleaned_text(text) for text in texts]
     intact = np.array([bool(text) for text in cleaned], dtype=np.bool_)
     collector = ItemCollector(int(intact.sum()), (1, 1, length), np.int32)
     for text in cleaned:
@@ -57,6 +57,12 @@ def text_of(item: npt.NDArray[np.integer]) -> str:
     return "".join(chr(point) for point in np.asarray(item).ravel().tolist() if point > 0)
 
 
-def _cleaned(text: str) -> str:
+def cleaned_text(text: str) -> str:
+    """Return a text as :func:`encode_texts` encodes it, before it is cut.
+
+    Example:
+        >>> cleaned_text("\\uff21 \\n b")
+        'A b'
+    """
     kept = "".join(each for each in text if each.isspace() or not unicodedata.category(each).startswith("C"))
     return " ".join(unicodedata.normalize("NFKC", kept).split())

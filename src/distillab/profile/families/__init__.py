@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from distillab.profile.families.appearance import measure_appearance
 from distillab.profile.families.association import measure_association
+from distillab.profile.families.content import measure_content
 from distillab.profile.families.dataset_distance import measure_distance
 from distillab.profile.families.dimension import measure_dimension
 from distillab.profile.families.duplicates import measure_duplicates
@@ -28,6 +29,7 @@ MeasureFamily = Callable[[ProfiledDataset], Family | None]
 
 FAMILIES: dict[str, MeasureFamily] = {
     "size": measure_size,
+    "content": measure_content,
     "imbalance": measure_imbalance,
     "labels": measure_label_issues,
     "duplicates": measure_duplicates,
@@ -42,4 +44,11 @@ FAMILIES: dict[str, MeasureFamily] = {
     "teacher": measure_teacher_outputs,
 }
 
-__all__ = ["FAMILIES", "MeasureFamily"]
+IMAGES_ONLY = {
+    "shortcuts": ("Shortcuts", "Border, background, color and detail are cues of images only."),
+    "sources": ("Hidden sources", "Surroundings are those of images only."),
+    "appearance": ("Color and texture", "Brightness, color, edges and noise are measured of images only."),
+}
+"""Families of which other examples have none: their title, and the reason in one line."""
+
+__all__ = ["FAMILIES", "IMAGES_ONLY", "MeasureFamily"]

@@ -16,7 +16,7 @@ from distillab.profile.intervals import jackknife_interval, wilson_interval
 from distillab.profile.measure import Family, Gallery, Interval, Picture
 from distillab.profile.neighbors import unit_vectors
 from distillab.profile.probe import probe_out_of_fold
-from distillab.profile.profiled_dataset import ProfiledDataset
+from distillab.profile.profiled_dataset import ProfiledDataset, as_picture
 
 EmbeddedImages = npt.NDArray[np.float64]
 _SAMPLE_SIZE = 2_000  # images of each dataset
@@ -159,7 +159,7 @@ def measure_distance(data: ProfiledDataset) -> Family | None:
 def _picture(data: ProfiledDataset, images: Examples, position: int, of_other: bool) -> Picture:
     label = images.classes[images.labels[position]]
     if of_other:
-        return Picture(images.pixels(np.array([position]))[0], f"image {int(images.ids[position])}", label)
+        return as_picture(images, position, f"image {int(images.ids[position])}", label)
     return data.picture(position, label)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from distillab.data.duplicates import content
-from distillab.data.examples import Examples, Indices
+from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.resplit import merge_splits
 from distillab.evidence.wording import listed
 from distillab.modalities.embedding.near_copies import find_near_copies
@@ -16,7 +17,9 @@ from distillab.modalities.embedding.near_leaks import near_pairs
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import wilson_interval
 from distillab.profile.measure import Family, Gallery, Picture, exact_interval
+from distillab.profile.neighbors import unit_vectors
 from distillab.profile.profiled_dataset import ProfiledDataset
+from distillab.profile.similar_content import MOST_COMPARED, find_similar
 from distillab.sources.near_copies import MOST_PAIRS
 
 _PAIRS_SHOWN = 8
@@ -49,8 +52,16 @@ def measure_duplicates(data: ProfiledDataset) -> Family:
     split = np.zeros(len(images), dtype=np.int64)
     for number, part in enumerate(data.held_out.values(), 1):
         split[np.isin(images.ids, part.ids)] = number
+    embedding = None if images.modality == IMAGE else data.embedding
     with data.watch.charging("duplicates"):
-        pairs = _find_pairs(images, split)
+        vectors = None if embedding is None else unit_vectors(embedding.vectors(images))
+        if vectors is None:
+            near = [np.stack(find_near_copies(images)), *_across(images, split)]
+        else:
+            near = [np.stack(find_similar(images, vectors, data.sample(len(images), images)))]
+        pairs = _find_pairs(images, split, near)
+    if vectors is not None and len(images) > MOST_COMPARED:
+        family.add_note(f"Near copies were searched among {MOST_COMPARED:,} images, drawn at random.")
     within = pairs.select((split[pairs.first] == 0) & (split[pairs.second] == 0))
     _add_repeats(family, within, len(data.images))
     conflicting = images.labels[within.first] != images.labels[within.second]
@@ -82,15 +93,15 @@ def _conflict_alarm(count: int) -> str:
     )
 
 
-def _find_pairs(images: Examples, split: Indices) -> DuplicatePairs:
-    """Return near copies, and each image with the first equal image of every split.
+def _find_pairs(images: Examples, split: Indices, near: Sequence[Indices]) -> DuplicatePairs:
+    """Return near copies (int64 ``[2, P]`` each), and each image with the first equal image of every split.
 
     Equal images are found separately, since near copies cannot be found among images without any detail, such
     as blank pages and black scans.
     """
-    _, codes = content(images.pool.items)
+    _, codes = content(images.pool.items, modality=images.modality)
     codes, n = codes[images.rows], len(images)
-    parts = [np.stack(find_near_copies(images)), *_across(images, split)]
+    parts = [*near]
     for number in np.unique(split):
         first_with_code = np.full(int(codes.max()) + 1, -1)
         inside = np.flatnonzero(split == number)
@@ -152,6 +163,7 @@ def _add_leaks(
     number: int,
 ) -> None:
     names, inside = ["train", *data.held_out], split == number
+    near = "only by `duplicates: {near: drop}`" if images.modality == IMAGE else "stay there"
     name, size = names[number], int(inside.sum())
     for kind, pairs in {"exact": across.select(across.exact), "near": across.select(~across.exact)}.items():
         leaked = np.unique(np.concatenate([pairs.first, pairs.second]))
@@ -166,7 +178,7 @@ def _add_leaks(
             wilson_interval(len(leaked), size),
             size,
             "Memorization is rewarded, and gains of distillation are underestimated. Exact duplicates are "
-            "removed from train by default, near copies only by `duplicates: {near: drop}`.",
+            f"removed from train by default, near copies {near}.",
             unit="share",
             alarm=f"{100 * share:.1f} % of {name} also occurs in {others} ({what})."
             if share >= _ALARM_LEAK

@@ -9,7 +9,7 @@ import numpy as np
 from cleanlab.filter import find_label_issues
 from cleanlab.rank import get_normalized_margin_for_each_label
 
-from distillab.data.examples import Indices
+from distillab.data.examples import IMAGE, Indices
 from distillab.extras import install_command
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import bootstrap_interval, wilson_interval
@@ -163,7 +163,7 @@ def _add_rate(family: FamilyBuilder, data: ProfiledDataset, judged: _Judged) -> 
     if not noise.judges:
         advice = (
             ""
-            if data.kind != "patches" or data.stronger
+            if data.kind != "patches" or data.stronger or data.images.modality != IMAGE
             else f" Features of a trained network may help: {install_command('imagenet')}."
         )
         family.add(

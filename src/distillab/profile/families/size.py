@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from distillab.data.examples import IMAGE
+from distillab.modalities import modality_of
 from distillab.profile.family_builder import FamilyBuilder
 from distillab.profile.intervals import wilson_interval
 from distillab.profile.measure import Family, Grid, exact_interval
@@ -68,13 +70,29 @@ def measure_size(data: ProfiledDataset) -> Family:
     family.add_grid(Grid("Splits", ("split", "images", "smallest class", "largest class"), rows))
     if data.report.left_out:
         family.add_grid(Grid("Files left out", ("files", "number"), tuple(data.report.left_out.items())))
+    _note_reading(family, data)
+    return family.build()
+
+
+def _note_reading(family: FamilyBuilder, data: ProfiledDataset) -> None:
+    """Note what was found while reading, and whether recordings are in several parts."""
+    wholes = data.images.wholes
+    if wholes is not None and len(np.unique(wholes)) < len(wholes):
+        family.add_note(
+            "Each recording is in several parts, which count one by one. A part may be judged by other parts "
+            "of the same recording, so that accuracies are optimistic."
+        )
     for sentence in data.report.notes:
         family.add_note(sentence)
-    return family.build()
 
 
 def _add_shape(family: FamilyBuilder, data: ProfiledDataset) -> None:
     channels, height, width = data.images.shape
+    if data.images.modality != IMAGE:
+        family.add_note(
+            f"Every example is brought to {modality_of(data.images).describe(data.images.shape)}."
+        )
+        return
     family.add(
         "height",
         f"height in pixels ({width}x{height}, {channels} channel{'s' if channels > 1 else ''})",

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
+from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.schema import read_rows
 from distillab.evidence.tuning import headline_cells, headline_rows
 from distillab.explain.overlay import item_picture, overlay
 from distillab.explain.study_maps import Explained, StudyExplanations, shown_positions
 from distillab.explain.study_networks import ExplainedImages
-from distillab.explain.tables import ComparedTeachers
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.explanations import ExplainedTile, ExplanationsView, MapGallery
 from distillab.study.design import Cell
@@ -46,7 +46,9 @@ def explanations_view(folder: StudyFolder) -> ExplanationsView | None:
         gallery for name in spec.explain.attributions if (gallery := _gallery(source, cells, teachers, name))
     ]
     gains = headline_rows(read_rows(folder.explanation_gains_file))
-    return ExplanationsView(tuple(galleries), tuple(gains), tuple(runs), spec.explain.images)
+    file = folder.explanation_classes_file
+    classes = headline_rows(read_rows(file)) if file.is_file() else []
+    return ExplanationsView(tuple(galleries), tuple(gains), tuple(runs), spec.explain.images, tuple(classes))
 
 
 def _gallery(

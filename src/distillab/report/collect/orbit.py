@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from distillab.data.examples import Examples
+from distillab.evidence.orbits import has_orbits
 from distillab.modalities import modality_of
 from distillab.modalities.views.dihedral import ORDER, dihedral_view
 from distillab.report.contents.pictures import Pictures, Strip, Tile
@@ -16,9 +17,7 @@ ORBITS = 3  # examples that are shown, each of another class
 
 def orbit_pictures(folder: StudyFolder) -> tuple[Pictures, ...]:
     """Return the eight views of a few training examples; nothing for a study whose views are others."""
-    views = folder.spec.recipe.views
-    steps = [views] if isinstance(views, str) else [name for step in views for name in step]
-    if "dihedral" not in steps:
+    if not has_orbits(folder.spec):
         return ()
     train = folder.dataset.train
     chosen = [int(np.flatnonzero(of_class)[0]) for of_class in train.targets.members.T if of_class.any()]

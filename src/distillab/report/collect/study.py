@@ -7,6 +7,7 @@ import os
 import platform
 from dataclasses import replace
 from importlib import metadata
+from pathlib import Path
 
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
@@ -111,8 +112,9 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         quality=qualities(runs),
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
+        alignment=tuple(headline_rows(_written(folder.alignment_file))),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
-        labels=label_views(headline_rows(_label_rows(folder)), phrases),
+        labels=label_views(headline_rows(_written(folder.labels_file)), phrases),
         explanations=explanations_view(folder),
         retrieval=retrieval_view(folder),
         runs=runs,
@@ -128,8 +130,9 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
     )
 
 
-def _label_rows(folder: StudyFolder) -> list[Row]:
-    return read_rows(folder.labels_file) if folder.labels_file.is_file() else []
+def _written(file: Path) -> list[Row]:
+    """Return the rows of a table that some studies have."""
+    return read_rows(file) if file.is_file() else []
 
 
 # --- the answer ------------------------------------------------------------------------------------------

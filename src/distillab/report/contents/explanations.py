@@ -51,6 +51,7 @@ class ExplanationsView:
         gains: The rows of ``explanation_gains.parquet``.
         runs: The rows of ``explanations.parquet``.
         images: How many images were explained, at most.
+        classes: The rows of ``explanation_classes.parquet``.
 
     Example:
         >>> ExplanationsView((), (), (), 100).images
@@ -61,3 +62,4 @@ class ExplanationsView:
     gains: tuple[Row, ...]
     runs: tuple[Row, ...]
     images: int
+    classes: tuple[Row, ...] = ()

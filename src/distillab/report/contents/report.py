@@ -61,6 +61,7 @@ class ReportContents:
         quality: Means by place and method, from :func:`distillab.report.collect.rows.qualities`.
         teachers: Every teacher, trained or loaded.
         against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
+        alignment: The rows of ``alignment.parquet``: how alike students are to their teachers.
         exits: The exits of students that have some.
         labels: The scores of single labels, where an example may have several.
         explanations: Where networks look; None for a study that does not compute it.
@@ -103,6 +104,7 @@ class ReportContents:
     quality: tuple[Quality, ...] = ()
     teachers: tuple[TeacherView, ...] = ()
     against_teacher: tuple[Row, ...] = ()
+    alignment: tuple[Row, ...] = ()
     exits: tuple[ExitView, ...] = ()
     labels: tuple[LabelView, ...] = ()
     explanations: ExplanationsView | None = None

@@ -22,11 +22,12 @@ MEASURES = {
     "box_share": ("attribution in boxes", "share within the boxes of the explained class"),
 }
 """Names of measures with what they are."""
+_MOST_CLASSES = 40  # rows; explanation_classes.parquet has all of them
 _BOXED = ("pointing", "box")  # how names of measures begin that need boxes
 
 
 def explanation_tables(view: ExplanationsView | None, task: Task) -> list[Table]:
-    """Return the tables of gains and of means by method; none without explanations.
+    """Return the tables of gains, of means by method and by class; none without explanations.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -35,7 +36,7 @@ def explanation_tables(view: ExplanationsView | None, task: Task) -> list[Table]
     """
     if view is None:
         return []
-    tables = [_gains_table(view, task), _means_table(view)]
+    tables = [_gains_table(view, task), _means_table(view), _classes_table(view)]
     return [table for table in tables if table.rows]
 
 
@@ -129,6 +130,48 @@ def _means_table(view: ExplanationsView) -> Table:
             )
         )
     return Table("explanations-table", "Maps by method: means over runs and images", columns, tuple(rows))
+
+
+def _classes_table(view: ExplanationsView) -> Table:
+    """Return the share of the attribution on the border by explained class and method, the largest first."""
+    places = [name for name in _places(view.classes) if name != "method"]
+    methods = list(dict.fromkeys(row["method"] for row in view.classes))
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in view.classes:
+        groups.setdefault(tuple(row.get(key) for key in (*places, "attribution", "class")), []).append(row)
+
+    def share(rows: Sequence[Row], method: str) -> float | None:
+        return _mean([row["border_share"] for row in rows if row["method"] == method])
+
+    def most(rows: Sequence[Row]) -> float:
+        return max((row["border_share"] or 0.0 for row in rows), default=0.0)
+
+    shown = sorted(groups.items(), key=lambda each: -most(each[1]))[:_MOST_CLASSES]
+    columns = (
+        *(Column(wording.spaced(name.removeprefix(FACTOR)).capitalize()) for name in places),
+        Column("Attribution"),
+        Column("Explained class"),
+        Column("Images", True),
+        *(Column(method, True, f"students of {method}") for method in methods),
+        Column("Teacher", True),
+        Column("Area", True, "share of the image that is border"),
+    )
+    rows = []
+    for key, mine in shown:
+        *place, attribution, name = key
+        means = [*(share(mine, method) for method in methods)]
+        means += [_mean([row[column] for row in mine]) for column in ("teacher_border_share", "border_area")]
+        rows.append(
+            (
+                *(TableCell(wording.spaced(str(value))) for value in (*place, attribution)),
+                TableCell(str(name)),
+                count_cell(max(row["n_images"] for row in mine)),
+                *(number_cell(wording.number(value, 3), value) for value in means),
+            )
+        )
+    first = f"; the first {len(shown)} of {len(groups)}" if len(shown) < len(groups) else ""
+    caption = f"Share of the attribution on the border by class: means over runs and images{first}"
+    return Table("explanation-classes-table", caption, columns, tuple(rows))
 
 
 def _places(rows: Sequence[Row]) -> list[str]:

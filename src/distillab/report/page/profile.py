@@ -7,17 +7,18 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from distillab.modalities import modalities
 from distillab.profile.claims import CLAIMS
 from distillab.profile.measure import Family, Gallery, Grid
 from distillab.profile.profile import Profile
-from distillab.profile.wording import format_interval, format_value
+from distillab.profile.wording import format_interval, format_value, noun_of
 from distillab.report.page import wording
 from distillab.report.page.assets import asset, shared_environment, write_page
 from distillab.report.page.figures import script_json
 from distillab.report.page.palette import SHADES, dark_shades
 from distillab.report.page.table import Column, Table, TableCell
 
-LARGE_SIDE, SMALL_SIDE = 92, 64  # CSS pixels of a picture
+LARGE_SIDE, SMALL_SIDE, TEXT_SIDE = 92, 64, 200  # CSS pixels of a picture or a text
 ROWS_OPEN = 12  # tables with more rows are folded
 
 
@@ -36,8 +37,8 @@ def write_profile(profile: Profile, path: Path | str) -> None:
 
 
 def _context(profile: Profile) -> dict[str, object]:
-    channels, height, width = profile.shape
-    side = SMALL_SIDE if max(height, width) <= 64 else LARGE_SIDE
+    _, height, width = profile.shape
+    side = TEXT_SIDE if profile.modality == "text" else SMALL_SIDE if max(height, width) <= 64 else LARGE_SIDE
     return {
         "p": profile,
         "version": metadata.version("distillab"),
@@ -45,8 +46,8 @@ def _context(profile: Profile) -> dict[str, object]:
         "css": asset("style.css") + asset("profile.css"),
         "js": asset("page.js"),
         "dark_shades": Markup(script_json(dark_shades())),
-        "size": f"{width}×{height}",
-        "colors": "RGB" if channels == 3 else "gray",
+        "noun": noun_of(profile.modality),
+        "described": modalities[profile.modality].describe(profile.shape),
         "side": side,
         "families": [_family(family) for family in profile.families],
         "format_value": format_value,

@@ -56,9 +56,13 @@ def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
 
 
 def teachers_tables(contents: ReportContents, task: Task) -> list[Table]:
-    """Return the table of teachers and that of students against them, those that have rows."""
-    both = teachers_table(contents.teachers, task), against_teacher_table(contents.against_teacher, task)
-    return [each for each in both if each.rows]
+    """Return the tables of teachers, of students against them and of their alignment, those with rows."""
+    every = (
+        teachers_table(contents.teachers, task),
+        against_teacher_table(contents.against_teacher, task),
+        alignment_table(contents.alignment),
+    )
+    return [each for each in every if each.rows]
 
 
 def against_teacher_table(rows: Sequence[Row], task: Task) -> Table:
@@ -97,6 +101,43 @@ def against_teacher_table(rows: Sequence[Row], task: Task) -> Table:
         for row in rows
     )
     return Table("against-teacher-table", "Students against their teachers", columns, shown)
+
+
+def alignment_table(rows: Sequence[Row]) -> Table:
+    """Return how alike students are to their teachers over the views of test images, as means over seeds."""
+    factors = factor_columns(rows)
+    places = ("student", "method", *factors, "teacher", "provenance")
+    scores = ("cka", "cosine", "spread", "teacher_spread")
+    columns = (
+        Column("Student"),
+        Column("Method"),
+        *(Column(wording.spaced(name.removeprefix(FACTOR))) for name in factors),
+        Column("Teacher"),
+        Column("Provenance"),
+        Column("CKA", True, "linear, of the embeddings of student and teacher; 1 is full alignment"),
+        Column("Cosine", True, "of their logits"),
+        Column("Changed views", True, "views whose predicted class is not the usual one of their image"),
+        Column("Changed views, teacher", True, "the same of the teacher"),
+        Column("Runs", True),
+    )
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row.get(name) for name in places), []).append(row)
+    shown = []
+    for place, mine in groups.items():
+        known = [[row[name] for row in mine if row[name] is not None] for name in scores]
+        means = [sum(values) / len(values) if values else None for values in known]
+        shown.append(
+            (
+                *(TableCell(str(value)) for value in place),
+                *(number_cell(wording.number(value, 3), value) for value in means),
+                count_cell(len(mine)),
+            )
+        )
+    caption = (
+        "Alignment of students with their teachers over the eight views of test images: means over seeds"
+    )
+    return Table("alignment-table", caption, columns, tuple(shown))
 
 
 # A verdict on a student with its glyph, what it is sorted by, and its tone.

@@ -3,6 +3,7 @@
 from distillab.study.planning.conditions import PRIMARY, Condition, Conditions, Roles
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.outline import Outline, make_plan, tuned_plan
+from distillab.study.planning.pace import PlannedMaps
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.summary import PlanSummary, summarize_plan
 
@@ -13,6 +14,7 @@ __all__ = [
     "Outline",
     "Plan",
     "PlanSummary",
+    "PlannedMaps",
     "Roles",
     "given_teacher",
     "make_plan",

@@ -199,7 +199,8 @@ class _JobsUnder:
     """The jobs of a pairing under one setting after the other. Methods with the same recipe share them."""
 
     def __init__(self, planner: Planner, tuning: Tuning, pairing: Pairing) -> None:
-        self._planner, self._tuning, self._pairing = planner, tuning, pairing
+        self._planner, self._tuning = planner, tuning
+        self._pairing = planner.stages.begin(pairing)
         self._made: dict[PlannedRecipe, PairingJobs] = {}
 
     def of(self, method: PlannedMethod, number: int, setting: Setting) -> tuple[PlannedMethod, PairingJobs]:

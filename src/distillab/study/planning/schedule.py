@@ -65,7 +65,7 @@ def _units(jobs: Iterable[Job], seconds: Callable[[Job], float]) -> list[_Unit]:
             open_cohorts[job.cohort] = place
         unit_of[job.id] = place
         units[place].jobs += 1
-        units[place].seconds += seconds(job) if job.cost else 0.0
+        units[place].seconds += seconds(job)
         needs[place] |= {unit_of[need] for need in job.needs if need in unit_of} - {place}
     for place, needed in needs.items():
         units[place].waiting = len(needed)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import torch
 
@@ -13,24 +12,20 @@ from distillab.data.dataset import Dataset
 from distillab.data.raw import Progress
 from distillab.factors import describe_label_quality
 from distillab.modalities import modality_of
-from distillab.models import InputSpec
 from distillab.printable import counted
 from distillab.study.design import Levels, needed_for, runs_of_first
-from distillab.study.job import KINDS, Job, OutputsJob, StudentJob
-from distillab.study.planning.costs import ModelCosts
+from distillab.study.job import KINDS, Job, StudentJob
+from distillab.study.planning.pace import Pace, PlannedMaps
 from distillab.study.planning.plan import Plan
 from distillab.study.planning.probes import probe_runs
 from distillab.study.planning.schedule import wall_seconds
 from distillab.study.planning.teacher_draws import TeacherDraws
-from distillab.study.planning.workloads import Workloads
 from distillab.study.spec.controls import missing_controls
 from distillab.study.spec.evidence import PLAIN
 from distillab.study.spec.study import StudySpec
 from distillab.study.trial import TUNED
 from distillab.tasks import Task
-from distillab.training.numerics.benchmark import Workload, time_candidates
 from distillab.training.numerics.device import default_workers
-from distillab.training.numerics.selection import NumericsChoice, default_numerics
 
 
 @dataclass(frozen=True)
@@ -95,6 +90,11 @@ class PlanSummary:
         teacher_seconds: Estimated training time of the ``full`` teachers by their number.
         views_drawn: Whether each seed has views of its own.
         split_drawn: Whether seeds have different train/val splits.
+        retrieval_seconds: Estimated time in which networks are evaluated by retrieval, summed over workers,
+            which is part of ``seconds``.
+        maps: The explanation maps; None without them.
+        map_seconds: Their estimated time, summed over workers. It is part of the wall time, and not of
+            ``seconds``.
 
     Example:
         >>> sorted(PlanSummary.__dataclass_fields__)[:3]
@@ -135,6 +135,9 @@ class PlanSummary:
     views_drawn: bool = False
     split_drawn: bool = False
     tuning: str = ""
+    retrieval_seconds: float = 0.0
+    maps: PlannedMaps | None = None
+    map_seconds: float = 0.0
 
     def as_dict(self) -> JsonObject:
         """Return a JSON-able form."""
@@ -147,6 +150,7 @@ def summarize_plan(
     plan: Plan,
     device: torch.device,
     *,
+    maps: PlannedMaps | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> PlanSummary:
@@ -157,6 +161,7 @@ def summarize_plan(
         dataset: Its data.
         plan: Its plan.
         device: Where it will run. Each network is timed there for some seconds, unless it has been before.
+        maps: The explanation maps that follow the training; None without them.
         workers: Number of workers; by default as many as `run` starts on this machine.
         progress: Called with (stage, done, total).
 
@@ -173,10 +178,11 @@ def summarize_plan(
         ('8x8 gray, 2 classes', {'teacher': 0, 'outputs': 0, 'student': 2})
     """
     sets = {"train": dataset.train, "val": dataset.val, **dataset.eval}
-    described = describe_tuning(spec, plan)
     plan = plan.at_most
-    pace = _pace(spec, dataset, plan, device, progress)
+    pace = Pace(spec, dataset, plan, device, progress)
     crew = workers or default_workers(device)
+    map_seconds = pace.map_seconds(maps) if maps else 0.0
+    map_wall = map_seconds / (workers or default_workers(torch.device("cpu")))
     first = _first_jobs(spec, plan)
     probes = [plan.jobs[run] for run in probe_runs(plan.cells)]
     return PlanSummary(
@@ -198,25 +204,28 @@ def summarize_plan(
         reused_outputs=plan.reused_outputs,
         stored_bytes=plan.stored_bytes,
         live=sum(bool(job.cohort) for job in plan.jobs.values()),
-        seconds=_seconds(plan.jobs.values(), pace),
+        seconds=pace.seconds_by_kind(plan.jobs.values()),
         workers=crew,
-        wall_seconds=wall_seconds(plan.jobs.values(), pace, crew),
+        wall_seconds=wall_seconds(plan.jobs.values(), pace, crew) + map_wall,
         recipes=_recipes(plan),
         numerics={model: str(choice) for model, choice in plan.numerics.items()},
         confidence=spec.evidence.confidence,
         margin=spec.evidence.margin,
         looks=spec.looks,
         least_students=sum(job.kind == "student" for job in first),
-        least_seconds=sum(_seconds(first, pace).values()),
+        least_seconds=sum(pace.seconds_by_kind(first).values()),
         least_wall_seconds=wall_seconds(first, pace, crew),
         lengths=_lengths(plan),
         probes=len(probes),
-        probe_seconds=sum(_seconds(probes, pace).values()),
+        probe_seconds=sum(pace.seconds_by_kind(probes).values()),
         teachers=plan.draws if plan.draws and plan.draws.teacher_macs else None,
         teacher_seconds=_teacher_seconds(plan, pace),
         views_drawn=spec.draws.views == "seed",
         split_drawn=plan.split_drawn,
-        tuning=described,
+        tuning=describe_tuning(spec, plan),
+        retrieval_seconds=sum(map(pace.search_seconds, plan.jobs.values())),
+        maps=maps,
+        map_seconds=map_seconds,
     )
 
 
@@ -286,7 +295,7 @@ def notes_on_tests(task: Task, dataset: Dataset) -> list[str]:
     ]
 
 
-def _teacher_seconds(plan: Plan, pace: Callable[[Job], float]) -> dict[int, float]:
+def _teacher_seconds(plan: Plan, pace: Pace) -> dict[int, float]:
     """Return the estimated training time of the ``full`` teachers by their number."""
     planned = [job for job in plan.teachers if job.inputs.train == "full" and job.cost]
     if plan.draws is None or not planned:
@@ -313,59 +322,6 @@ def _first_jobs(spec: StudySpec, plan: Plan) -> list[Job]:
     runs = runs_of_first(plan.cells, spec.looks[0]) | set(plan.trial_runs)
     needed = needed_for(runs, {name: job.needs for name, job in plan.jobs.items()})
     return [job for name, job in plan.jobs.items() if name in needed]
-
-
-def _pace(
-    spec: StudySpec,
-    dataset: Dataset,
-    plan: Plan,
-    device: torch.device,
-    progress: Progress | None = None,
-) -> Callable[[Job], float]:
-    """Return a function that estimates the seconds of a job from the rate measured for its network."""
-    inputs = InputSpec(*dataset.train.shape)
-    classes, threads = spec.task_config().head_width(len(dataset.classes)), spec.worker_threads
-    costs, work = ModelCosts(classes, inputs), Workloads.of_jobs(plan.jobs.values())
-    usual = NumericsChoice(default_numerics(device), "not chosen")
-    choices = {model: plan.numerics.get(model, usual) for model in work.images}
-
-    def workload(model: str, trained: bool = True) -> Workload:
-        return Workload(model, classes, inputs, work.batch(model), threads, trained)
-
-    training = dict[str, float]()
-    for place, (model, chosen) in enumerate(choices.items()):
-        if progress:
-            progress(f"timing {model}", place, len(choices))
-        training[model] = 3 * costs.macs(model) * _rate(workload(model), chosen, device)
-    given = plan.trial.model if plan.trial and not spec.teacher.assistants else None
-    forward, teacher = 0.0, given or spec.teacher.last_model
-    if any(method.distils for method in spec.method_specs()):
-        chosen = plan.numerics.get(teacher, usual)
-        forward = costs.macs(teacher) * _rate(workload(teacher, False), chosen, device)
-
-    def seconds(job: Job) -> float:
-        rate = forward if isinstance(job, OutputsJob) else training.get(job.model)
-        return job.cost / (rate or max(training.values()))
-
-    return seconds
-
-
-def _seconds(jobs: Iterable[Job], pace: Callable[[Job], float]) -> dict[str, float]:
-    """Return estimated seconds by kind of job."""
-    seconds = dict.fromkeys(map(str, KINDS), 0.0)
-    for job in jobs:
-        if job.cost:
-            seconds[job.kind] += pace(job)
-    return seconds
-
-
-def _rate(workload: Workload, chosen: NumericsChoice, device: torch.device) -> float:
-    """Return examples per second: of the earlier benchmark, or of a shorter one made now."""
-    rate = chosen.rates.get(chosen.numerics) if chosen.trained == workload.trained else None
-    if rate is None:
-        eager = replace(chosen.numerics, compile=False)  # an estimate is not worth a compilation
-        rate = time_candidates(workload, [eager], device)[eager]
-    return rate or math.nan
 
 
 def _recipes(plan: Plan) -> dict[int, JsonObject]:

@@ -99,11 +99,12 @@ def check_students(spec: StudySpec) -> None:
         except RequestError as error:
             raise error.under(*keys) from error
         try:
-            stage_methods(spec, student)
-            if student.stages and spec.tune:
+            stage = next((each for each in stage_methods(spec, student) if each is not None), None)
+            if stage is not None and spec.tune:
                 raise RequestError(
-                    "a study that tunes its methods has no stages before them, which would need settings too",
-                    allowed="a start in a study without tune, with the chosen settings",
+                    f"a study that tunes its methods does not train with {stage.label} before them, which "
+                    "would need settings too",
+                    allowed="`start: teacher`, or a start in a study without tune, with the chosen settings",
                 )
         except RequestError as error:
             raise error.under(*keys, "start") from error

@@ -1,0 +1,201 @@
+"""What students of texts keep of their teachers' accuracy, and how much faster and smaller they are.
+
+    python benchmarks/text_speed.py --study DIR [--seconds 20]
+        [--write docs/results/systems/chinese-text-speed.csv]
+
+DIR is a finished study, whose networks are loaded from its store: networks for texts are not exported, so
+that ``distillab benchmark`` has no file of them. For each student and method it prints, as means over seeds
+with 95 % intervals (t, over seeds):
+
+- retention: accuracy of the student on test / accuracy of the teacher of its seed;
+- speed-up: time of the teacher / time of the student, one text at a time on one thread, medians of passes
+  that run in turn, from numbers of characters to logits; methods of one student share a network, which is
+  timed once per seed;
+- compression: parameters of the teacher / parameters of the student. Of an ensemble chosen on val, the
+  networks with a weight count, as they alone are computed.
+
+It takes about ``--seconds`` per seed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import t as student_t
+from torch import Tensor, nn
+
+from distillab.deploy.environment import environment_facts
+from distillab.deploy.latency import time_in_turn
+from distillab.evidence.pairs import Row
+from distillab.evidence.schema import read_rows
+from distillab.evidence.tuning import headline_rows
+from distillab.modalities import normalization_of
+from distillab.models import Ensemble, count_parameters
+from distillab.study.folder import StudyFolder
+from distillab.training.stages.outputs import open_network
+
+MEASURES = ("retention", "speed_up", "compression")
+COLUMNS = (
+    *("teacher", "student", "method", "n_seeds", "accuracy", "teacher_accuracy"),
+    *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
+    *("params", "teacher_params", "ms", "teacher_ms"),
+)
+_TEXTS = 64  # that are read in turn
+_CPU = torch.device("cpu")
+
+
+def measured(folder: StudyFolder, seconds: float) -> list[Row]:
+    """Return one row per student and method of a finished study.
+
+    Args:
+        folder: The study.
+        seconds: Time of all counted passes per seed, about.
+    """
+    rows = [row for row in headline_rows(read_rows(folder.results_file)) if row["status"] == "done"]
+    each = [
+        row for seed in sorted({row["seed"] for row in rows}) for row in _of_seed(folder, rows, seed, seconds)
+    ]
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in each:
+        groups.setdefault((row["student"], row["method"]), []).append(row)
+    return [_summary(mine) for mine in groups.values()]
+
+
+def _of_seed(folder: StudyFolder, rows: Sequence[Row], seed: int, seconds: float) -> Iterator[Row]:
+    """Yield the rows of a seed with retention, speed-up and compression."""
+    mine = [row for row in rows if row["seed"] == seed]
+    [teacher_run] = {row["teacher_run"] for row in mine if row["teacher_run"]}
+    runs = {row["student"]: ("student", row["run_id"]) for row in reversed(mine)}
+    test = folder.dataset.eval["test"]
+    networks = {
+        name: open_network(folder.store.folder(kind, run), test, _CPU)
+        for name, (kind, run) in {**runs, "": ("teacher", teacher_run)}.items()
+    }
+    times = _milliseconds(networks, _inputs(folder), seconds)
+    params = {name: _parameters(network) for name, network in networks.items()}
+    [teacher_accuracy] = {row["teacher_accuracy"] for row in mine if row["teacher_run"]}
+    for row in mine:
+        student = row["student"]
+        yield {
+            **{key: row[key] for key in ("teacher", "student", "method", "accuracy")},
+            "teacher_accuracy": teacher_accuracy,
+            "retention": row["accuracy"] / teacher_accuracy,
+            "speed_up": times[""] / times[student],
+            "compression": params[""] / params[student],
+            "params": params[student],
+            "teacher_params": params[""],
+            "ms": times[student],
+            "teacher_ms": times[""],
+        }
+
+
+def _inputs(folder: StudyFolder) -> list[Tensor]:
+    test, normalize = folder.dataset.eval["test"], normalization_of(folder.dataset)
+    rows = np.linspace(0, len(test) - 1, min(_TEXTS, len(test))).astype(np.int64)
+    return [normalize(torch.from_numpy(test.items(rows[[place]]))) for place in range(len(rows))]
+
+
+def _milliseconds(
+    networks: dict[str, nn.Module], inputs: Sequence[Tensor], seconds: float
+) -> dict[str, float]:
+    """Return the median time of each network for one text, on one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        passes = {name: _pass_of(network, inputs) for name, network in networks.items()}
+        found = time_in_turn(passes, 1, seconds=seconds)
+    finally:
+        torch.set_num_threads(before)
+    return {name: each.p50 for name, each in found.items()}
+
+
+def _pass_of(network: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], object]:
+    """Return a function that reads one text after the other."""
+    turn = itertools.cycle(inputs)
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(next(turn))
+
+    return run
+
+
+def _parameters(network: nn.Module) -> int:
+    """Return the number of parameters; of an ensemble, those of the networks that have a weight."""
+    if not isinstance(network, Ensemble):
+        return count_parameters(network)
+    used = [
+        member for member, weight in zip(network.members, network.weights.tolist(), strict=True) if weight > 0
+    ]
+    return sum(map(count_parameters, used))
+
+
+def _summary(rows: Sequence[Row]) -> Row:
+    """Return the means over seeds of one student and method, with intervals."""
+    found: Row = {key: rows[0][key] for key in ("teacher", "student", "method")}
+    found["n_seeds"] = len(rows)
+    for key in ("accuracy", "teacher_accuracy", "params", "teacher_params", "ms", "teacher_ms"):
+        found[key] = float(np.mean([row[key] for row in rows]))
+    for key in MEASURES:
+        found[key], found[f"{key}_low"], found[f"{key}_high"] = mean_over_seeds([row[key] for row in rows])
+    return found
+
+
+def mean_over_seeds(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Return the mean and its 95 % interval (t); no interval for one seed.
+
+    Example:
+        >>> [round(each, 2) for each in mean_over_seeds([1.0, 2.0, 3.0])]
+        [2.0, -0.48, 4.48]
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return mean, None, None
+    half = student_t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return mean, float(mean - half), float(mean + half)
+
+
+def line_of(row: Row) -> str:
+    """Return a row as it is printed."""
+
+    def shown(key: str, scale: float = 1.0, unit: str = "") -> str:
+        low, high = row[f"{key}_low"], row[f"{key}_high"]
+        interval = "" if low is None else f" ({scale * low:.1f} to {scale * high:.1f})"
+        return f"{scale * row[key]:.1f}{unit}{interval}"
+
+    return (
+        f"{row['student']}, {row['method']}: retention {shown('retention', 100, ' %')}, "
+        f"speed-up {shown('speed_up', 1, 'x')}, compression {shown('compression', 1, 'x')}; "
+        f"{row['ms']:.2f} ms and {row['params']:,.0f} parameters, teacher {row['teacher_ms']:.2f} ms and "
+        f"{row['teacher_params']:,.0f} ({row['n_seeds']} seeds)"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--study", type=Path, required=True, help="the folder of a finished study")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time of all passes per seed")
+    parser.add_argument("--write", type=Path, help="a CSV file")
+    options = parser.parse_args()
+    rows = measured(StudyFolder.open(options.study), options.seconds)
+    facts = environment_facts(1)
+    print(f"{facts['cpu']}, 1 of {facts['cores']} cores, torch {facts['packages']['torch']}")
+    for row in rows:
+        print(line_of(row))
+    if options.write:
+        with options.write.open("w", newline="") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
