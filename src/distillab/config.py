@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, model_validator
@@ -11,6 +12,24 @@ from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator, mod
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.spelling import american, american_keys, canonical_keys, canonical_words
+
+
+def expand_home(path: Path) -> Path:
+    """Return a path with ``~`` replaced by the folder of the user.
+
+    Raises:
+        RequestError: There is no such user.
+
+    Example:
+        >>> expand_home(Path("leaves"))
+        PosixPath('leaves')
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise RequestError(
+            "the folder of this user is not known", where=str(path), allowed="a path without ~"
+        ) from error
 
 
 class NumericConfig(BaseModel):

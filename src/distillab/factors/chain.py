@@ -26,6 +26,10 @@ from distillab.factors.factor import (
 _FORMS = "a list of levels such as [25, 100], or a mapping with 'levels' and the factor's other keys"
 
 
+MOST_LEVELS_OF_A_FACTOR = 1000
+"""Levels that a factor of a study may have."""
+
+
 def parse_factors(entries: Mapping[str, object], where: str, base: Path | None = None) -> list[list[Factor]]:
     """Return one list of instances per factor of a study, in written order, one instance per level.
 
@@ -62,11 +66,7 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
     for key in options:
         if key not in known:
             raise unknown_name("key", str(key), known, where=place)
-    levels = options.pop("levels", None)
-    if not isinstance(levels, list | tuple):
-        raise RequestError(f"levels must be a list, not {_described(levels)}", where=place, allowed=_FORMS)
-    if not levels:
-        raise RequestError("there are no levels", where=place, allowed="at least one")
+    levels = _listed(options.pop("levels", None), place)
     made = [_factor(kind, {**options, "level": level}, base, place, known) for level in levels]
     if len({isinstance(factor.level, str) for factor in made}) > 1:
         written = ", ".join(level_text(factor.level) for factor in made)
@@ -82,6 +82,21 @@ def _levels(name: str, entry: Any, where: str, base: Path | None) -> list[Factor
                 f"level {level_text(factor.level)} is written twice", where=place, allowed="each level once"
             )
     return made
+
+
+def _listed(levels: Any, place: str) -> list[Any] | tuple[Any, ...]:
+    """Return the levels that are written. Raises RequestError unless they are a list of some."""
+    if not isinstance(levels, list | tuple):
+        raise RequestError(f"levels must be a list, not {_described(levels)}", where=place, allowed=_FORMS)
+    if not levels:
+        raise RequestError("there are no levels", where=place, allowed="at least one")
+    if len(levels) > MOST_LEVELS_OF_A_FACTOR:
+        raise RequestError(
+            f"{len(levels):,} levels are too many",
+            where=place,
+            allowed=f"at most {MOST_LEVELS_OF_A_FACTOR:,}",
+        )
+    return levels
 
 
 def reference_level(levels: Sequence[Factor]) -> Level:

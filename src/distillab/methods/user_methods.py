@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from distillab.config import expand_home
 from distillab.errors import RequestError, unknown_name
 from distillab.methods.method import Method
 
@@ -42,7 +43,7 @@ def is_user_method(name: str) -> bool:
 def absolute(entry: str, base: Path | None = None) -> str:
     """Return ``file.py:Class`` with the file's absolute path."""
     file, _, name = entry.rpartition(":")
-    return f"{((base or Path.cwd()) / Path(file).expanduser()).resolve()}:{name}"
+    return f"{((base or Path.cwd()) / expand_home(Path(file))).resolve()}:{name}"
 
 
 def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMethod:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, TypeAlias
 
 from pydantic import AfterValidator, ValidationInfo
 
+from distillab.config import expand_home
 from distillab.errors import RequestError
 from distillab.extras import missing_extra
 from distillab.sources.columns import choose_image_column, column_images, existing_columns
@@ -18,7 +19,7 @@ from distillab.sources.table import TableItems, TableSource
 
 def _local_from_base(path: str, info: ValidationInfo) -> str:
     """Resolve a path that exists, relative to the study file; leave the name of a dataset on the Hub."""
-    local = (info.context or {}).get("base", Path()) / Path(path).expanduser()
+    local = (info.context or {}).get("base", Path()) / expand_home(Path(path))
     return str(local) if local.exists() else path
 
 

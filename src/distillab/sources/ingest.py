@@ -105,11 +105,8 @@ def load_dataset(
     notes += more
     if source.joins_parts:
         splits[VAL], splits[TEST] = splits[VAL].joined(), splits[TEST].joined()
-    if table.unseen:
-        splits, more = _with_identities(splits, table, held.trials)
-        notes += more
-    else:
-        notes += group_note(splits[TRAIN], splits[TEST])
+    splits, more = _with_identities(splits, table, held.trials)
+    notes += more
     check_trainable(table)
     report = replace(
         found,
@@ -264,7 +261,10 @@ def _splits(pool: Pool, table: ExampleTable) -> list[Examples]:
 def _with_identities(
     splits: list[Examples], table: ExampleTable, trials: Indices | None
 ) -> tuple[list[Examples], tuple[str, ...]]:
-    """Return splits of which test alone has the held-out classes, and train and val the others; and notes."""
+    """Return splits of which test alone has the held-out classes, if there are any, and train and val the
+    others; and notes on what a group tells of the class."""
+    if not table.unseen:
+        return splits, group_note(splits[TRAIN], splits[TEST])
     seen = np.flatnonzero(~np.isin(np.arange(len(table.classes)), list(table.unseen)))
     train, val = (
         replace(each, targets=Labels(each.labels, len(table.classes))).of_classes(seen)

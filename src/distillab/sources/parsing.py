@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from distillab.config import expand_home
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.sources.source import Source, sources
 
@@ -57,7 +58,7 @@ def source_from_argument(argument: str) -> Source:
         {'source': 'torchvision', 'dataset': 'FashionMNIST'}
     """
     kind, colon, rest = argument.partition(":")
-    path = Path(argument).expanduser()
+    path = expand_home(Path(argument))
     key = sources[kind].argument if kind in sources else None
     if kind in sources and (colon or key is None or not path.exists()):
         if colon and key is None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from distillab.config import PublicConfig
+from distillab.config import PublicConfig, expand_home
 from distillab.data.examples import Indices
 from distillab.data.label_boxes import LabelBox
 from distillab.data.raw import Progress, RawImage
@@ -103,7 +103,7 @@ class RawSplits:
 def _from_base(path: Path, info: ValidationInfo) -> Path:
     """Resolve a relative path against the study file's folder, which validation receives as context."""
     base = (info.context or {}).get("base")
-    return base / path.expanduser() if base else path.expanduser()
+    return base / expand_home(path) if base else expand_home(path)
 
 
 def _class_names(value: Any) -> Any:

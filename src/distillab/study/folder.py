@@ -124,7 +124,7 @@ class StudyFolder:
     @cached_property
     def spec(self) -> StudySpec:
         """The study, from ``study.yaml``."""
-        return EARLIER_CHOICES.complete(read_study(self.study_file))
+        return EARLIER_CHOICES.complete(read_study(self.study_file, stored=True))
 
     @cached_property
     def dataset(self) -> Dataset:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.study.job import Kind
@@ -16,6 +14,7 @@ from distillab.study.ledger import JobFailure, JobState, Ledger
 from distillab.study.ledger.failures import FailureReason, group_failures
 from distillab.study.ledger.reader import FinishedJob, WorkOfKind
 from distillab.study.run_count import RunCount
+from distillab.study.spec.study_yaml import read_study_yaml
 from distillab.study.tuning_record import TuningProgress, tuning_progress
 
 STUDY_FILE = "study.yaml"
@@ -133,7 +132,7 @@ def study_status(path: Path, *, clock: Callable[[], float] = time.time) -> Study
     require_study(path)
     with Ledger(path / LEDGER_FILE, clock=clock) as ledger:
         return StudyStatus(
-            study=yaml.safe_load((path / STUDY_FILE).read_text(encoding="utf-8"))["study"],
+            study=_study_name(path / STUDY_FILE),
             jobs=ledger.tally(),
             share_done=ledger.progress().share,
             seconds={kind: total for kind, (_, total) in ledger.seconds().items()},
@@ -144,6 +143,13 @@ def study_status(path: Path, *, clock: Callable[[], float] = time.time) -> Study
             pace=ledger.pace(),
             tuning=tuning_progress(ledger),
         )
+
+
+def _study_name(path: Path) -> str:
+    values = read_study_yaml(path)
+    if not isinstance(values, Mapping) or not isinstance(values.get("study"), str):
+        raise RequestError("this is no study", where=str(path), allowed="the file that `distillab run` wrote")
+    return str(values["study"])
 
 
 def training_seconds_left(work: Iterable[WorkOfKind]) -> float | None:

@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from distillab.config import NumericConfig
 from distillab.errors import RequestError, validation_error
+from distillab.study.spec.bounds import MOST_SEEDS, check_seed_count
 
 LEAST_PAIRS = 5  # below it there is no verdict: the intervals were chosen for 5 pairs and more
 _MOST_LOOKS = 5
@@ -31,7 +32,7 @@ class SeedRange(NumericConfig):
     """
 
     min: int = Field(ge=LEAST_PAIRS)
-    max: int
+    max: int = Field(le=MOST_SEEDS)
     stop: Literal["decided"]
 
     @model_validator(mode="after")
@@ -63,10 +64,13 @@ def read_seeds(value: Any) -> Any:
         except ValidationError as error:
             raise validation_error(error, "", SeedRange.model_fields) from error
     if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        check_seed_count(value)
         return tuple(range(value))
     if not isinstance(value, list | tuple | SeedRange):
         raise RequestError(
             f"{value!r} is not accepted",
             allowed="a number of at least 1, a list of seeds, or a mapping with min, max and stop",
         )
+    if isinstance(value, list | tuple):
+        check_seed_count(len(value))
     return value

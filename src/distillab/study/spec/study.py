@@ -17,6 +17,7 @@ from distillab.models.ensemble import SOFTMAX_COMBINES
 from distillab.models.object_files import located, portable
 from distillab.sources import Source, parse_source
 from distillab.spelling import canonical_keys
+from distillab.study.spec.bounds import check_run_count
 from distillab.study.spec.contrasts import with_known_contrasts
 from distillab.study.spec.draws import SHARED_DRAWS, Draws, SeedTurns
 from distillab.study.spec.environment import expand_environment
@@ -360,7 +361,8 @@ def parse_study(values: Any, base: Path, where: str) -> StudySpec:
         raise validation_error(error, "", _known_keys()).within(where) from error
     spec._base, spec._where = base, where
     try:
-        spec.source(), spec.other_sources(), spec.factor_levels(), spec.method_specs()
+        spec.source(), spec.other_sources()
+        check_run_count(spec)
         spec = with_known_contrasts(spec)
         check_students(spec)
         for provenance in spec.teacher.provenance:
@@ -378,11 +380,12 @@ def _known_keys() -> list[str]:
     return [*StudySpec.model_fields, *inner]
 
 
-def read_study(path: Path) -> StudySpec:
+def read_study(path: Path, *, stored: bool = False) -> StudySpec:
     """Return the study of a file.
 
     Args:
         path: A YAML file. ``${NAME}`` in a text stands for an environment variable.
+        stored: Whether a study has written it, with variables replaced.
 
     Raises:
         RequestError: The file is missing, not YAML, or not a study.
@@ -392,4 +395,6 @@ def read_study(path: Path) -> StudySpec:
         Traceback (most recent call last):
         distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
     """
-    return parse_study(expand_environment(read_study_yaml(path), str(path)), path.resolve().parent, str(path))
+    written = read_study_yaml(path)
+    values = written if stored else expand_environment(written, str(path))
+    return parse_study(values, path.resolve().parent, str(path))

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from distillab.errors import RequestError
+from distillab.study.spec.bounded_yaml import checked_node, values_of_node
 
 _TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -30,7 +31,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         place: The keys on the way to it, such as ``("data", "classes")``.
 
     Raises:
-        yaml.YAMLError: The text is not YAML, or a value contains itself by an alias.
+        yaml.YAMLError: The text is not accepted; see :func:`~distillab.study.spec.bounded_yaml.checked_node`.
 
     Example:
         >>> load_study_yaml("data: {classes: [yes, no, 007, 1.0, null], val: 0.1}")
@@ -38,15 +39,11 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         >>> load_study_yaml("data: {classes: 3, splits: {test: null, train: 1}}")
         {'data': {'classes': 3, 'splits': {'test': None, 'train': '1'}}}
     """
-    loader = yaml.SafeLoader(text)
-    try:
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _keep_names(node, place, set(), ())
-        return loader.construct_document(node)
-    finally:
-        loader.dispose()
+    node = checked_node(text)
+    if node is None:
+        return None
+    _keep_names(node, place, set())
+    return values_of_node(node)
 
 
 def read_study_yaml(path: Path) -> Any:
@@ -75,13 +72,8 @@ def read_study_yaml(path: Path) -> Any:
         raise RequestError(f"not valid YAML{place}: {problem}", where=str(path)) from error
 
 
-def _keep_names(
-    node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]], around: tuple[int, ...]
-) -> None:
-    """Mark the scalars below a node that are names as texts, given the keys and the nodes on the way."""
-    if id(node) in around:
-        raise yaml.MarkedYAMLError(problem="a value contains itself", problem_mark=node.start_mark)
-    around = (*around, id(node))
+def _keep_names(node: yaml.Node, keys: tuple[str, ...], seen: set[tuple[int, tuple[str, ...]]]) -> None:
+    """Mark the scalars below a node that are names as texts, given the keys on the way."""
     if (id(node), keys) in seen:  # an alias
         return
     seen.add((id(node), keys))
@@ -90,10 +82,10 @@ def _keep_names(
             if isinstance(key, yaml.ScalarNode):
                 if keys and (keys[-1] in ("class_map", "class_names") or keys == ("tune",)):
                     _keep(key)
-                _keep_names(value, (*keys, key.value), seen, around)
+                _keep_names(value, (*keys, key.value), seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            _keep_names(item, (*keys, "-"), seen, around)
+            _keep_names(item, (*keys, "-"), seen)
     elif isinstance(node, yaml.ScalarNode) and _is_name(keys, node):
         _keep(node)
 
