@@ -30,8 +30,8 @@ class BoxTable(BoxSource):
 
     ``path`` is a folder with tables such as ``train_labels.csv`` and ``test_labels.csv``, which have the
     columns filename, width, height, class, xmin, ymin, xmax and ymax, and with the images anywhere below.
-    File names are compared without the encoding of addresses: ``leaf%20spot.jpg`` is ``leaf spot.jpg``. Where two
-    images have one name, that in a folder with the name of the split is taken. The classes are in
+    File names are compared without the encoding of addresses: ``leaf%20spot.jpg`` is ``leaf spot.jpg``.
+    Where two images have one name, that in a folder with the name of the split is taken. The classes are in
     alphabetical order. An image that no row names is left out: whether it has objects is not known.
 
     Example:

@@ -20,6 +20,7 @@ from distillab.factors.factor import Level
 from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
+from distillab.models.registry import DETECTORS
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.black_box_teacher import must_suit_black_box
@@ -87,7 +88,7 @@ class PlanContext:
         must_have_momentum(method_specs, spec.recipe)
         self.levels = spec.factor_levels()
         must_suit_black_box(spec.teacher, method_specs, self.levels)
-        self.every_method = [PlannedMethod.of(each) for each in method_specs]
+        self.every_method = [PlannedMethod.of(each, self.task) for each in method_specs]
         self.methods = self.every_method[: len(own_specs)]
         self.methods_of, self.stages_of = cache(self._methods_of), cache(self._stages_of)
         self.kept, self.check_networks = cache(kept_of_teacher), cache(self._check_networks)
@@ -263,6 +264,8 @@ class PlanContext:
     ) -> None:
         """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
         key = student, teacher, merged, unlabelled, mixes
+        for role, shapes in (("students", student), ("teacher", teacher)):
+            must_fit_task(self.task, shapes, role)
         if self.task.searches and student.embedding is None:
             raise RequestError(
                 f"the task {self.task.name} judges embeddings, and a student ends in no linear layer",
@@ -292,6 +295,26 @@ def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodS
     known = {method.label: method for method in methods}
     stages = (each for entry in spec.student_entries for each in stage_methods(spec, entry) if each)
     return [known.setdefault(each.label, each) for each in stages if each.label not in known]
+
+
+def must_fit_task(task: Task, shapes: OutputShapes, role: str) -> None:
+    """Raise RequestError if a network finds objects and the task is about whole examples, or vice versa.
+
+    Args:
+        task: The task.
+        shapes: Shapes of the outputs of the network.
+        role: The key of a study that names the network.
+    """
+    if task.dense and not shapes.cells:
+        raise RequestError(
+            f"the task {task.name} needs detectors", where=role, allowed=", ".join(sorted(DETECTORS))
+        )
+    if shapes.cells and not task.dense:
+        raise RequestError(
+            f"a detector cannot serve the task {task.name}",
+            where=role,
+            allowed="task: detection, or another network",
+        )
 
 
 def must_have_targets(dataset: Dataset, task: Task) -> None:

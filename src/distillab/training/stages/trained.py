@@ -76,7 +76,7 @@ def write_trained(
         model=exits_name(student.model, vote=network.vote)
         if isinstance(network, NetworkWithExits)
         else student.model,
-        classes=sets.task.logits_in(next(iter(logits.values()))).shape[1],
+        classes=sets.task.network_classes(next(iter(logits.values())), len(sets.train.classes)),
         class_names=sets.train.classes if trained.curve and as_teacher is None else None,
         params=count_parameters(network),
         macs=count_macs(network, InputSpec(*sets.train.student_shape)),
