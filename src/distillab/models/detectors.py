@@ -146,7 +146,10 @@ class Detector(DenseNetwork):
         self.stages = nn.ModuleList(
             nn.Sequential(
                 NormalizedBlock(inside, outside, 2, depthwise=size.depthwise),
-                *(NormalizedBlock(outside, outside, 1, depthwise=size.depthwise) for _ in range(1, size.blocks)),
+                *(
+                    NormalizedBlock(outside, outside, 1, depthwise=size.depthwise)
+                    for _ in range(1, size.blocks)
+                ),
             )
             for inside, outside in zip([size.width, *widths], widths, strict=False)
         )
@@ -195,7 +198,9 @@ def anchors_of(grids: list[tuple[int, int]], kind: Kind) -> Tensor:
     for (rows, columns), stride in zip(grids, STRIDES, strict=True):
         y, x = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
         centers = (torch.stack([x, y], dim=2).reshape(-1, 1, 2) + 0.5) * stride
-        found.append(torch.cat([centers - shapes * stride / 2, centers + shapes * stride / 2], dim=2).flatten(0, 1))
+        found.append(
+            torch.cat([centers - shapes * stride / 2, centers + shapes * stride / 2], dim=2).flatten(0, 1)
+        )
     return torch.cat(found)
 
 
@@ -247,9 +252,9 @@ def _register(kind: Kind, size: str) -> None:
     def factory(*, classes: int, inputs: InputSpec) -> nn.Module:
         return build(classes=classes, inputs=inputs)
 
-    body = "depthwise" if made.depthwise else "residual"
+    body, title = "depthwise" if made.depthwise else "residual", {"fcos": "FCOS", "retinanet": "RetinaNet"}
     factory.__doc__ = (
-        f"{'FCOS' if kind == 'fcos' else 'RetinaNet'} on a {body} network of {made.width} to {8 * made.width} "
+        f"{title[kind]} on a {body} network of {made.width} to {8 * made.width} "
         f"channels, pyramid of {made.channels} (task detection)"
     )
     register_detector(f"{kind}_{size}")(factory)
@@ -257,4 +262,4 @@ def _register(kind: Kind, size: str) -> None:
 
 for _kind in ("fcos", "retinanet"):
     for _size in SIZES:
-        _register(_kind, _size)  # type: ignore[arg-type]
+        _register(_kind, _size)

@@ -40,7 +40,8 @@ class DenseOutputs:
 
     Example:
         >>> anchors = torch.tensor([[0.0, 0.0, 8.0, 8.0]])
-        >>> made = DenseOutputs(torch.zeros(1, 1, 2), torch.ones(1, 1, 4), torch.zeros(1, 1), anchors, DISTANCES)
+        >>> scores, boxes, quality = torch.zeros(1, 1, 2), torch.ones(1, 1, 4), torch.zeros(1, 1)
+        >>> made = DenseOutputs(scores, boxes, quality, anchors, DISTANCES)
         >>> made.tensor().shape
         torch.Size([1, 1, 12])
         >>> DenseOutputs.of(made.tensor()).decoded().tolist()
@@ -57,9 +58,8 @@ class DenseOutputs:
     def of(cls, outputs: Tensor) -> DenseOutputs:
         """Return the parts of the outputs of a detector, in float32 at least."""
         classes = outputs.shape[2] - COLUMNS
-        scores, boxes, quality, anchors, code = in_full_precision(outputs).split(
-            [classes, _BOX, _QUALITY, _ANCHOR, _CODE], dim=2
-        )
+        widths = [classes, _BOX, _QUALITY, _ANCHOR, _CODE]
+        scores, boxes, quality, anchors, code = torch.split(in_full_precision(outputs), widths, dim=2)
         return cls(scores, boxes, quality[..., 0], anchors[0].detach(), int(code[0, 0, 0]))
 
     def tensor(self) -> Tensor:

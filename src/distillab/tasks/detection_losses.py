@@ -69,12 +69,16 @@ def assigned_cells(anchors: Tensor, code: int, labels: Tensor) -> Tensor:
     """
     counted = labels[..., 0] >= 0
     boxes = labels[..., 1:].to(anchors)
-    return _assigned_by_center(anchors, boxes, counted) if code == DISTANCES else _by_overlap(
-        anchors, boxes, counted
+    return (
+        _assigned_by_center(anchors, boxes, counted)
+        if code == DISTANCES
+        else _by_overlap(anchors, boxes, counted)
     )
 
 
-def detection_divergence(student: Tensor, teacher: Tensor, temperature: float | Tensor, box_weight: float) -> Tensor:
+def detection_divergence(
+    student: Tensor, teacher: Tensor, temperature: float | Tensor, box_weight: float
+) -> Tensor:
     """Return the divergence of the outputs of a detector from those of another one, per image.
 
     sum_a w_a (sum_c KL(s_t[a, c] || s_s[a, c]) + b |r_t[a] - r_s[a]|) / sum_a w_a with s = sigmoid(z / T), r
@@ -112,12 +116,14 @@ def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _assigned_by_center(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
-    """The smallest object whose center is near, whose edges are on all sides, and whose size is the level's."""
+    """The smallest object that surrounds the cell, with its center near and a size of the level."""
     sizes = anchors[:, 2] - anchors[:, 0]
     points = (anchors[:, :2] + anchors[:, 2:]) / 2
     centers = (boxes[..., :2] + boxes[..., 2:]) / 2
     near = (points[:, None] - centers[:, None]).abs().amax(dim=3) < CENTER_RADIUS * sizes[:, None]
-    edges = torch.cat([points[:, None] - boxes[:, None, :, :2], boxes[:, None, :, 2:] - points[:, None]], dim=3)
+    edges = torch.cat(
+        [points[:, None] - boxes[:, None, :, :2], boxes[:, None, :, 2:] - points[:, None]], dim=3
+    )
     farthest = edges.amax(dim=3)
     low, high = (factor * sizes for factor in LEVEL_RANGE)
     low = torch.where(sizes == sizes.min(), torch.zeros_like(low), low)
@@ -130,7 +136,7 @@ def _assigned_by_center(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tens
 
 
 def _by_overlap(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
-    """The object with the largest overlap if that is large enough, or if no anchor has a larger one with it."""
+    """The object with the largest overlap, if that is large enough or the largest of the object."""
     overlap = pairwise_iou(boxes, anchors.expand(len(boxes), -1, -1)) * counted[..., None]
     largest, best = overlap.max(dim=1)
     match = torch.where(largest < BACKGROUND, NO_MATCH, torch.where(largest < FOREGROUND, BETWEEN, best))
@@ -165,8 +171,12 @@ def _box_loss(found: DenseOutputs, wanted: Tensor) -> Tensor:
 
 def _generalized_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
     """1 - GIoU of pairs of boxes ``[N, A, 4]``: ``[N, A]`` (Rezatofighi et al., CVPR 2019)."""
-    shared = _area(torch.maximum(boxes[..., :2], wanted[..., :2]), torch.minimum(boxes[..., 2:], wanted[..., 2:]))
-    hull = _area(torch.minimum(boxes[..., :2], wanted[..., :2]), torch.maximum(boxes[..., 2:], wanted[..., 2:]))
+    shared = _area(
+        torch.maximum(boxes[..., :2], wanted[..., :2]), torch.minimum(boxes[..., 2:], wanted[..., 2:])
+    )
+    hull = _area(
+        torch.minimum(boxes[..., :2], wanted[..., :2]), torch.maximum(boxes[..., 2:], wanted[..., 2:])
+    )
     union = _area(boxes[..., :2], boxes[..., 2:]) + _area(wanted[..., :2], wanted[..., 2:]) - shared
     return 1 - shared / (union + 1e-7) + (hull - union) / (hull + 1e-7)
 

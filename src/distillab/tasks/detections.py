@@ -75,6 +75,4 @@ def _thinned(confidences: Tensor, boxes: Tensor) -> Tensor:
     order = order[:_MOST_CANDIDATES]
     scores, cells, labels = scores[:_MOST_CANDIDATES], cells[order], labels[order]
     left = batched_nms(boxes[cells], scores, labels, _LARGEST_OVERLAP)[:MOST_DETECTIONS]
-    return torch.cat(
-        [boxes[cells[left]], scores[left, None], labels[left, None].to(scores)], dim=1
-    )
+    return torch.cat([boxes[cells[left]], scores[left, None], labels[left, None].to(scores)], dim=1)
