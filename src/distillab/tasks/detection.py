@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, ClassVar
 
@@ -27,6 +28,12 @@ from distillab.tasks.detections import find_boxes
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
 from distillab.tasks.task import Task, task
+
+NOT_SHOWN = (
+    "Detections are not drawn, and neither the calibration of their confidences nor the kinds of mistakes "
+    "are judged."
+)
+"""What a report on detectors lacks."""
 
 _quality = partial(Metric, uses_study_margin=True)
 
@@ -156,8 +163,8 @@ class Detection(Task):
         """Return how many classes have no object."""
         return int((targets.counts == 0).sum())
 
-    def check_test(self, targets: Targets, classes: tuple[str, ...], test: str) -> tuple[str, ...]:  # type: ignore[override]
-        """Return no note.
+    def check_test(self, targets: Targets, classes: Sequence[str], test: str) -> tuple[str, ...]:
+        """Return a note on what is not judged.
 
         Raises:
             RequestError: No image of the test set has an object.
@@ -166,7 +173,7 @@ class Detection(Task):
             raise RequestError(
                 f"no image of {test} has an object", where="task", allowed="a test set with objects"
             )
-        return ()
+        return (NOT_SHOWN,)
 
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` as :func:`detection_fidelity` does."""
