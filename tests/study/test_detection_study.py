@@ -155,3 +155,40 @@ def test_the_study_of_blood_cells_runs_on_them(tmp_path: Path) -> None:
     values["teacher"]["model"] = "fcos_resnet_s"
     folder = run_by_command(tmp_path, values)
     assert all(row["n_train"] == 205 and row["n_test"] == 72 for row in rows_of(folder))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"explain": {}}, "explain: attribution maps are about the class of a whole image"),
+        (
+            {"teacher": {"model": "fcos_resnet_s", "weights": "w.safetensors", "provenance": "external"}},
+            "teacher: a detector is not taken from a file (allowed: a teacher that the study trains",
+        ),
+        (
+            {"teacher": {"ensemble": ["fcos_resnet_s", "fcos_resnet_m"]}},
+            "is made of detectors, whose boxes are not averaged",
+        ),
+    ],
+    ids=["maps", "weights", "ensemble"],
+)
+def test_what_only_classifiers_have_is_refused(
+    changes: dict[str, Any], line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"")
+    assert line in refusal_of_plan(tmp_path, {**small(), "evidence": {"probes": 0}, **changes}, capsys)
+
+
+def test_boxes_are_for_studies_alone(
+    folder: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["drawn_boxes", "--set", "images=20", "--set", "test_images=10", "--set", "resolution=32"]
+    for command in (
+        ["profile", *data],
+        ["advise", *data, "--student", "fcos_dwnet_s"],
+        ["distill", *data, "--student", "fcos_dwnet_s", "--out", str(tmp_path / "shipped")],
+        ["export", str(folder.path), "--out", str(tmp_path / "exported")],
+    ):
+        assert execute(command) == 2
+        [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("distillab: ")]
+        assert "boxes" in line

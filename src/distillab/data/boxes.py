@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from distillab.data.targets import TARGET_KINDS, UNLABELLED, Targets
+from distillab.errors import RequestError
 
 NO_BOX = -1
 """The class of a row that holds no box."""
@@ -180,6 +181,24 @@ def moved_boxes(boxes: Tensor, maps: Tensor, height: int, width: int) -> Tensor:
     empty[..., 0] = NO_BOX
     found = torch.cat([boxes[..., :1], low, high], dim=2)
     return torch.where(left[..., None], found, torch.where(is_box[..., None], empty, boxes))
+
+
+def refuse_boxes(targets: Targets, what: str) -> None:
+    """Raise RequestError if targets are boxes.
+
+    Args:
+        targets: The targets of some data.
+        what: What does not work with boxes, the beginning of a sentence.
+
+    Example:
+        >>> refuse_boxes(Boxes.of([[]], classes=1), "this command")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: this command does not work with boxes (allowed: ...
+    """
+    if isinstance(targets, Boxes):
+        raise RequestError(
+            f"{what} does not work with boxes", allowed="data with labels, or a study with `task: detection`"
+        )
 
 
 TARGET_KINDS[Boxes.kind] = Boxes

@@ -20,11 +20,11 @@ from distillab.factors.factor import Level
 from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import pair_notes
 from distillab.models import InputSpec, OutputShapes
-from distillab.models.registry import DETECTORS
 from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.black_box_teacher import must_suit_black_box
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
+from distillab.study.planning.dense_tasks import must_fit_task
 from distillab.study.planning.planned_method import PlannedMethod, PlannedStage
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.starts import Starts, kept_of_teacher
@@ -295,26 +295,6 @@ def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodS
     known = {method.label: method for method in methods}
     stages = (each for entry in spec.student_entries for each in stage_methods(spec, entry) if each)
     return [known.setdefault(each.label, each) for each in stages if each.label not in known]
-
-
-def must_fit_task(task: Task, shapes: OutputShapes, role: str) -> None:
-    """Raise RequestError if a network finds objects and the task is about whole examples, or vice versa.
-
-    Args:
-        task: The task.
-        shapes: Shapes of the outputs of the network.
-        role: The key of a study that names the network.
-    """
-    if task.dense and not shapes.cells:
-        raise RequestError(
-            f"the task {task.name} needs detectors", where=role, allowed=", ".join(sorted(DETECTORS))
-        )
-    if shapes.cells and not task.dense:
-        raise RequestError(
-            f"a detector cannot serve the task {task.name}",
-            where=role,
-            allowed="task: detection, or another network",
-        )
 
 
 def must_have_targets(dataset: Dataset, task: Task) -> None:
