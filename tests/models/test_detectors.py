@@ -11,7 +11,7 @@ from distillab.models import InputSpec, TappedModel, build_model, count_macs, in
 from distillab.models.detectors import STRIDES, anchors_of
 from distillab.models.output_checks import check_outputs
 from distillab.models.registry import DETECTORS
-from distillab.tasks.dense_outputs import COLUMNS, DISTANCES, OFFSETS, DenseOutputs
+from distillab.tasks.dense_outputs import CELL_COLUMNS, DISTANCES, OFFSETS, DenseOutputs
 
 INPUTS = InputSpec(3, 64, 96)
 every_detector = pytest.mark.parametrize("name", sorted(DETECTORS))
@@ -27,7 +27,7 @@ def test_outputs_are_one_row_per_cell(name: str) -> None:
     detector, images = build(name), torch.randn(2, *INPUTS.shape)
     outputs = detector(images)
     cells = (8 * 12 + 4 * 6 + 2 * 3) * (9 if name.startswith("retinanet") else 1)
-    assert outputs.shape == (2, cells, 4 + COLUMNS) and outputs.isfinite().all()
+    assert outputs.shape == (2, cells, 4 + CELL_COLUMNS) and outputs.isfinite().all()
     found = DenseOutputs.of(outputs)
     assert found.code == (OFFSETS if name.startswith("retinanet") else DISTANCES)
     assert torch.equal(found.anchors, DenseOutputs.of(outputs[1:]).anchors)
@@ -98,7 +98,7 @@ def test_detectors_pass_the_checks_of_networks(name: str) -> None:
 
 
 def test_one_class_is_enough_for_a_detector() -> None:
-    assert build("fcos_dwnet_s", classes=1)(torch.zeros(1, *INPUTS.shape)).shape[2] == 1 + COLUMNS
+    assert build("fcos_dwnet_s", classes=1)(torch.zeros(1, *INPUTS.shape)).shape[2] == 1 + CELL_COLUMNS
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_the_study_of_blood_cells_runs_on_them(tmp_path: Path) -> None:
             "teacher: a detector is not taken from a file (allowed: a teacher that the study trains",
         ),
         (
-            {"teacher": {"ensemble": ["fcos_resnet_s", "fcos_resnet_m"]}},
+            {"methods": ["ce", "kd"], "teacher": {"models": ["fcos_resnet_s", "fcos_resnet_m"]}},
             "is made of detectors, whose boxes are not averaged",
         ),
     ],

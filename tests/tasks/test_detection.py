@@ -96,7 +96,7 @@ def test_loss_is_that_of_torchvision(kind: str) -> None:
         for each in [[tuple(map(float, box)) for box in boxes] for boxes in OBJECTS]
     ]
     head: Any = FCOSHead(32, 1, CLASSES) if kind == "fcos" else RetinaNetHead(32, 9, CLASSES)
-    theirs = head.compute_loss(
+    expected = head.compute_loss(
         targets,
         {
             "cls_logits": found.scores,
@@ -106,7 +106,7 @@ def test_loss_is_that_of_torchvision(kind: str) -> None:
         [found.anchors] * len(OBJECTS),
         list(match),
     )
-    torch.testing.assert_close(detection_loss(outputs, LABELS).mean(), sum(theirs.values()))
+    torch.testing.assert_close(detection_loss(outputs, LABELS).mean(), sum(expected.values()))
 
 
 def test_anchors_belong_to_objects_as_in_torchvision() -> None:
@@ -117,7 +117,7 @@ def test_anchors_belong_to_objects_as_in_torchvision() -> None:
         assert torch.equal(match[place], Matcher(0.5, 0.4, allow_low_quality_matches=True)(overlap))
 
 
-def test_cells_near_the_center_are_responsible_and_the_smallest_object_wins() -> None:
+def test_cells_near_the_center_belong_to_the_smallest_object() -> None:
     anchors = DenseOutputs.of(outputs_of("fcos")).anchors
     labels = torch.from_numpy(Boxes.of([[(0, 8, 8, 40, 40), (1, 16, 16, 32, 32)]], 2).values)
     [match] = assigned_cells(anchors, DISTANCES, labels)
@@ -129,7 +129,7 @@ def test_cells_near_the_center_are_responsible_and_the_smallest_object_wins() ->
 
 
 @pytest.mark.parametrize("kind", ["fcos", "retinanet"])
-def test_boxes_that_are_not_counted_and_images_without_labels_add_no_object(kind: str) -> None:
+def test_crowds_and_unlabelled_images_add_no_object(kind: str) -> None:
     outputs, task = outputs_of(kind), Detection()
     crowds = Boxes.of([[(ignored(box[0]), *box[1:]) for box in boxes] for boxes in OBJECTS], CLASSES)
     none = Boxes.of([[], [], []], CLASSES)
@@ -149,7 +149,7 @@ def test_codes_of_boxes_are_undone_by_decoding(kind: str) -> None:
     torch.testing.assert_close(found.coded(found.decoded()), found.boxes, rtol=1e-4, atol=1e-4)
 
 
-def test_divergence_from_itself_is_zero_and_weighs_the_foreground_of_the_teacher() -> None:
+def test_divergence_is_zero_from_itself_and_about_the_foreground() -> None:
     task, teacher = Detection(), outputs_of("fcos")
     assert task.divergence(teacher, teacher, 2.0).tolist() == [0, 0, 0]
     student = teacher.clone().requires_grad_()
@@ -185,7 +185,7 @@ def test_outputs_that_are_not_finite_are_stored_as_such() -> None:
     assert found.isfinite().all(dim=1).tolist() == [True, False, True]
 
 
-def test_detections_without_a_mistake_have_a_precision_of_one_and_no_detection_of_zero() -> None:
+def test_perfect_detections_have_a_precision_of_one_and_none_of_zero() -> None:
     task = Detection()
     perfect = task.measure(stored_of(OBJECTS), TARGETS)
     assert {perfect[name] for name in ("ap50", "map", "ap75", "recall", "worst_class_ap50")} == {1.0}
@@ -198,12 +198,12 @@ def test_detections_without_a_mistake_have_a_precision_of_one_and_no_detection_o
 @pytest.mark.parametrize("seed", range(4))
 def test_metrics_are_those_of_pycocotools(seed: int) -> None:
     stored, targets = random_detections(seed)
-    ours = Detection().measure(stored, targets)
+    measured = Detection().measure(stored, targets)
     evaluated = _pycocotools(stored, targets)
     places = {"map": 0, "ap50": 1, "ap75": 2, "map_small": 3, "map_medium": 4, "map_large": 5, "recall": 8}
     found = {name: float(evaluated.stats[place]) for name, place in places.items()}
-    theirs = {name: value if value >= 0 else float("nan") for name, value in found.items()}
-    assert {name: ours[name] for name in places} == pytest.approx(theirs, abs=1e-6, nan_ok=True)
+    expected = {name: value if value >= 0 else float("nan") for name, value in found.items()}
+    assert {name: measured[name] for name in places} == pytest.approx(expected, abs=1e-6, nan_ok=True)
     precision = evaluated.eval["precision"][0, :, :, 0, 2]  # at an overlap of 0.5, by recall and class
     np.testing.assert_allclose(average_precisions(stored, targets), precision.mean(axis=0), atol=1e-6)
 
@@ -246,7 +246,7 @@ def _pycocotools(stored: np.ndarray, targets: Boxes) -> Any:
     return evaluated
 
 
-def test_contributions_have_the_score_as_their_mean_and_its_variance_over_samples() -> None:
+def test_contributions_have_the_mean_and_variance_of_the_score() -> None:
     task = Detection()
     pairs = [random_detections(seed) for seed in range(20)]
     scores = [task.score(*pair) for pair in pairs]

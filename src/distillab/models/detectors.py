@@ -31,7 +31,7 @@ _GROUPS = 8
 _SCALES = tuple(2 * 2 ** (third / 3) for third in range(3))  # of RetinaNet's anchors, in strides
 _RATIOS = (0.5, 1.0, 2.0)  # height over width
 _PRIOR = 0.01  # probability of an object that the initial weights give
-Kind = Literal["fcos", "retinanet"]
+DetectorKind = Literal["fcos", "retinanet"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class DetectorSize:
     depthwise: bool = False
 
 
-SIZES = {
+DETECTOR_SIZES = {
     "resnet_s": DetectorSize(16, 1, 32, 2),
     "resnet_m": DetectorSize(24, 1, 48, 2),
     "resnet_l": DetectorSize(32, 2, 64, 4),
@@ -131,12 +131,12 @@ class Detector(DenseNetwork):
         channels: Channels of the images.
 
     Example:
-        >>> detector = Detector("fcos", SIZES["resnet_s"], classes=3, channels=3)
+        >>> detector = Detector("fcos", DETECTOR_SIZES["resnet_s"], classes=3, channels=3)
         >>> detector(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 126, 13])
     """
 
-    def __init__(self, kind: Kind, size: DetectorSize, *, classes: int, channels: int) -> None:
+    def __init__(self, kind: DetectorKind, size: DetectorSize, *, classes: int, channels: int) -> None:
         super().__init__()
         self.kind = kind
         self.stem = nn.Sequential(
@@ -180,7 +180,7 @@ class Detector(DenseNetwork):
         return DenseOutputs(scores.float(), boxes.float(), quality, anchors, code).tensor()
 
 
-def anchors_of(grids: list[tuple[int, int]], kind: Kind) -> Tensor:
+def anchors_of(grids: list[tuple[int, int]], kind: DetectorKind) -> Tensor:
     """Return the anchors of all cells, level by level and row by row, float32 ``[A, 4]``.
 
     Args:
@@ -204,7 +204,7 @@ def anchors_of(grids: list[tuple[int, int]], kind: Kind) -> Tensor:
     return torch.cat(found)
 
 
-def _heads(kind: Kind, size: DetectorSize, classes: int) -> tuple[nn.Module, nn.Module]:
+def _heads(kind: DetectorKind, size: DetectorSize, classes: int) -> tuple[nn.Module, nn.Module]:
     """Return the towers of classes and of boxes, which all levels share."""
     from torchvision.models.detection import fcos, retinanet  # slow to import
 
@@ -227,7 +227,7 @@ def _heads(kind: Kind, size: DetectorSize, classes: int) -> tuple[nn.Module, nn.
     return towers
 
 
-def build_detector(kind: Kind, size: str, *, classes: int, inputs: InputSpec) -> Detector:
+def build_detector(kind: DetectorKind, size: str, *, classes: int, inputs: InputSpec) -> Detector:
     """Return a new detector.
 
     Raises:
@@ -242,11 +242,11 @@ def build_detector(kind: Kind, size: str, *, classes: int, inputs: InputSpec) ->
             f"{inputs.size} images are too small for {kind}_{size}",
             allowed=f"a resolution of at least {SMALLEST_DETECTED_SIDE}",
         )
-    return Detector(kind, SIZES[size], classes=classes, channels=inputs.channels)
+    return Detector(kind, DETECTOR_SIZES[size], classes=classes, channels=inputs.channels)
 
 
-def _register(kind: Kind, size: str) -> None:
-    made = SIZES[size]
+def _register(kind: DetectorKind, size: str) -> None:
+    made = DETECTOR_SIZES[size]
     build = partial(build_detector, kind, size)
 
     def factory(*, classes: int, inputs: InputSpec) -> nn.Module:
@@ -261,5 +261,5 @@ def _register(kind: Kind, size: str) -> None:
 
 
 for _kind in ("fcos", "retinanet"):
-    for _size in SIZES:
+    for _size in DETECTOR_SIZES:
         _register(_kind, _size)

@@ -17,7 +17,7 @@ from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import OutputShapes
 from distillab.models.stages import Event, find_stages
 from distillab.models.taps import Taps
-from distillab.tasks.dense_outputs import COLUMNS
+from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ def _inspect_dense(
     model: DenseNetwork, logits: Tensor, events: list[Event], classes: int | None, name: str
 ) -> NetworkInfo:
     """The shapes of a network that gives outputs for many cells, and the taps that it declares."""
-    width = logits.shape[-1] - COLUMNS
+    width = logits.shape[-1] - CELL_COLUMNS
     if logits.ndim != 3 or width != (classes or width):
         raise RequestError(
-            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + COLUMNS}]",
+            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + CELL_COLUMNS}]",
             where=name,
         )
     last = {event.path: event.shape for event in events}

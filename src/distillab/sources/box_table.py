@@ -20,7 +20,7 @@ from distillab.sources.delimited import read_delimited
 from distillab.sources.source import source
 from distillab.sources.split_names import visible_files
 
-COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
+TABLE_COLUMNS = ("filename", "width", "height", "class", "xmin", "ymin", "xmax", "ymax")
 """The columns of a table, in the order of PlantDoc."""
 
 
@@ -67,7 +67,7 @@ class BoxTable(BoxSource):
 
 def _rows(path: Path) -> list[dict[str, str]]:
     header, rows = read_delimited(path)
-    for column in COLUMNS:
+    for column in TABLE_COLUMNS:
         if column not in header:
             raise unknown_name("column", column, header, where=str(path))
     return [dict(zip(header, map(str.strip, row), strict=True)) for row in rows]
@@ -86,7 +86,7 @@ def _images(
     for number, row in enumerate(rows, 2):
         where, name = f"{table}: line {number}", unquote(row["filename"])
         label = class_position(row["class"], classes, where)
-        left, top, right, bottom = numbers((row[key] for key in COLUMNS[4:]), 4, where)
+        left, top, right, bottom = numbers((row[key] for key in TABLE_COLUMNS[4:]), 4, where)
         width, height = numbers((row["width"] or 0, row["height"] or 0), 2, where)
         objects.setdefault(name, []).append(AnnotatedObject(label, left, top, right, bottom))
         sizes.setdefault(name, (width, height) if width > 0 and height > 0 else None)

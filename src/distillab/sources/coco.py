@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
+from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.sources.box_source import (
     AnnotatedImage,
@@ -82,7 +82,7 @@ class Coco(BoxSource):
                 )
         return files
 
-    def _split(self, read: dict[str, Any], ids: list[int], file: Path) -> list[AnnotatedImage]:
+    def _split(self, read: JsonObject, ids: list[int], file: Path) -> list[AnnotatedImage]:
         objects: dict[int, list[AnnotatedObject]] = {}
         images = {image.get("id"): image for image in read["images"]}
         for entry in read["annotations"]:
@@ -109,7 +109,7 @@ class Coco(BoxSource):
         ]
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> JsonObject:
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
@@ -129,7 +129,7 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
-def _categories(read: dict[str, Any], where: str) -> dict[int, str]:
+def _categories(read: JsonObject, where: str) -> dict[int, str]:
     """Return the names of the classes by their ids, in the order of these."""
     found = sorted((entry.get("id"), str(entry.get("name"))) for entry in read["categories"])
     if not found or len({key for key, _ in found}) < len(found) or len({n for _, n in found}) < len(found):
@@ -137,7 +137,7 @@ def _categories(read: dict[str, Any], where: str) -> dict[int, str]:
     return dict(found)
 
 
-def _size(image: dict[str, Any], where: str) -> tuple[float, float] | None:
+def _size(image: JsonObject, where: str) -> tuple[float, float] | None:
     """Return the width and height that an image is annotated in, None if they are not stated."""
     if not image.get("width") or not image.get("height"):
         return None

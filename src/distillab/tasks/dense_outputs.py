@@ -21,7 +21,7 @@ DISTANCES: Final = 0
 """Code of FCOS: distances of the edges from the center of the anchor, in sizes of the anchor."""
 OFFSETS: Final = 1
 """Code of RetinaNet: offset of the center and logarithms of the sides, relative to the anchor."""
-COLUMNS: Final = 10
+CELL_COLUMNS: Final = 10
 """Columns of a cell after the logits of the classes."""
 _BOX, _QUALITY, _ANCHOR, _CODE = 4, 1, 4, 1
 _LARGEST_GROWTH = math.log(1000 / 16)  # of a side, in logarithms, as in torchvision
@@ -57,7 +57,7 @@ class DenseOutputs:
     @classmethod
     def of(cls, outputs: Tensor) -> DenseOutputs:
         """Return the parts of the outputs of a detector, in float32 at least."""
-        classes = outputs.shape[2] - COLUMNS
+        classes = outputs.shape[2] - CELL_COLUMNS
         widths = [classes, _BOX, _QUALITY, _ANCHOR, _CODE]
         scores, boxes, quality, anchors, code = torch.split(in_full_precision(outputs), widths, dim=2)
         return cls(scores, boxes, quality[..., 0], anchors[0].detach(), int(code[0, 0, 0]))

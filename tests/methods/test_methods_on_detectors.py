@@ -87,7 +87,7 @@ def test_a_student_equal_to_its_teacher_has_no_transfer_loss() -> None:
     assert method.transfer(outputs, outputs, batch)["kd"] == 0
 
 
-def test_cells_of_another_kind_of_detector_are_not_compared_but_its_pyramid_is() -> None:
+def test_cells_of_other_detectors_are_not_compared() -> None:
     with pytest.raises(
         RequestError, match="compares outputs cell by cell, and the student has 84 cells, the"
     ):
