@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import FeaturePyramidNetwork
 
 from distillab.errors import RequestError
 from distillab.models.dense_network import DenseNetwork
@@ -137,6 +136,8 @@ class Detector(DenseNetwork):
     """
 
     def __init__(self, kind: DetectorKind, size: DetectorSize, *, classes: int, channels: int) -> None:
+        from torchvision.ops import FeaturePyramidNetwork  # imports torch's compiler, which takes seconds
+
         super().__init__()
         self.kind = kind
         self.stem = nn.Sequential(
