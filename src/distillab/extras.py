@@ -12,6 +12,7 @@ EXTRAS = MappingProxyType(
     {
         "deploy": "exported models, and ONNX files as teachers",
         "explain": "attribution maps: occlusion, LIME, integrated gradients",
+        "detection": "average precision of detectors",
         "track": "runs in MLflow or TensorBoard",
         "imagenet": "networks and an embedding trained on ImageNet, without a download",
         "timm": "networks of timm",

@@ -21,7 +21,7 @@ from distillab.models import (
     models,
 )
 from distillab.models.eeea import SqueezeExcitation
-from distillab.models.registry import TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS
 from distillab.models.vision_transformer import positions
 from support.source_tree import ROOT
 
@@ -65,6 +65,17 @@ PARAMETERS = {
     "eeea_c2": 4_732_838 + 86 * 1281,  # 4,732,838 with 14 labels
     "eeea_mini": 114_100,
     "vit_mini": 371_164,
+    # Detectors: stages, pyramid, and heads of 100 classes.
+    "fcos_dwnet_m": 419_769,
+    "fcos_dwnet_s": 151_593,
+    "fcos_resnet_l": 3_292_809,
+    "fcos_resnet_m": 898_785,
+    "fcos_resnet_s": 410_425,
+    "retinanet_dwnet_m": 779_400,
+    "retinanet_dwnet_s": 391_624,
+    "retinanet_resnet_l": 3_771_784,
+    "retinanet_resnet_m": 1_258_416,
+    "retinanet_resnet_s": 650_456,
     # Those of 1,000 classes, 4,652,008 and so on, less 900 rows of 1,281.
     "efficientnet_lite0": 3_499_108,
     "efficientnet_lite1": 4_263_780,
@@ -73,7 +84,9 @@ PARAMETERS = {
 # Small enough to be trained for a step here.
 UNTRAINED = {"hog"}  # features that nothing trains
 SMALL = [
-    name for name, size in PARAMETERS.items() if size < 300_000 and name not in TEXT_NETWORKS | UNTRAINED
+    name
+    for name, size in PARAMETERS.items()
+    if size < 300_000 and name not in TEXT_NETWORKS | UNTRAINED | DETECTORS
 ]
 
 
@@ -94,7 +107,7 @@ def test_sizes_are_those_of_the_literature(name: str) -> None:
 
 
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 8), (3, 16), (1, 28), (3, 32), (3, 45)])
-@pytest.mark.parametrize("name", sorted(set(models) - TEXT_NETWORKS))
+@pytest.mark.parametrize("name", sorted(set(models) - TEXT_NETWORKS - DETECTORS))
 def test_images_of_any_size_give_logits(name: str, channels: int, resolution: int) -> None:
     model = build(name, classes=7, channels=channels, resolution=resolution).eval()
     images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(1))

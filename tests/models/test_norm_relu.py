@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
 from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
-from distillab.models.registry import TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS
 
 Results = dict[str, Tensor]
 
@@ -187,7 +187,8 @@ def test_rounding_to_bfloat16_equals_torch() -> None:
     [
         name
         for name in models
-        if not name.startswith(("efficientnet", "mobilenet", "eeea", "hog")) and name not in TEXT_NETWORKS
+        if not name.startswith(("efficientnet", "mobilenet", "eeea", "hog"))
+        and name not in TEXT_NETWORKS | DETECTORS
     ],
 )
 @pytest.mark.parametrize("training", [True, False])

@@ -21,6 +21,7 @@ from distillab.errors import RequestError
 from distillab.sources import load_dataset, parse_source
 from distillab.sources.memory import HeldData
 from distillab.sources.python_data import hold
+from support.box_files import write_box_table, write_coco, write_voc, write_yolo
 from support.radiographs import write_chestxray14, write_chexpert, write_padchest
 
 SIDE, EACH = 8, 6  # pixels per side, and images per class and split
@@ -243,11 +244,14 @@ HELD: list[HeldData] = []  # a source can be read as long as its data are held
 SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "audio": make_audio,
     "audio_csv": make_audio_csv,
+    "box_table": write_box_table,
     "breakhis": make_breakhis,
     "chestxray14": write_chestxray14,
     "chexpert": write_chexpert,
+    "coco": write_coco,
     "csv": make_csv,
     "digits": no_files,
+    "drawn_boxes": lambda folder: {"images": 30, "test_images": 12, "resolution": 32},
     "memory": make_memory,
     "mnist5k": no_files,
     "noise": lambda folder: {"images": EACH, "test_images": EACH, "names": 2, "resolution": 8},
@@ -258,7 +262,9 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "torchvision": make_torchvision,
     "huggingface": make_huggingface,
     "text": make_text,
+    "voc": write_voc,
     "webdataset": make_webdataset,
+    "yolo": write_yolo,
     "shapes": make_shapes,
 }
 

@@ -15,6 +15,7 @@ from distillab.advise.pilot_data import FEW_JUDGED, PilotData
 from distillab.advise.request import AdviceRequest
 from distillab.base.predictors import teacher_predictors
 from distillab.canonical import JsonObject
+from distillab.data.boxes import refuse_boxes
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
@@ -84,6 +85,7 @@ class Case:
             read.append(FileFacts.of(items, names, ids))
 
         dataset = load_dataset(request.source, progress, on_files if is_image else None)  # type: ignore[arg-type]
+        refuse_boxes(dataset.train.targets, "advice")
         pilot = PilotData.of(dataset, request.source)
         study = request.study(dataset)
         numerics = default_numerics(torch.device("cuda" if request.device.startswith("cuda") else "cpu"))

@@ -1,5 +1,6 @@
 """Data: examples with targets over a pool of items, datasets of splits, and how both are cut and stored."""
 
+from distillab.data.boxes import Boxes, moved_boxes
 from distillab.data.channel_statistics import ChannelStatistics, statistics_of_pixels
 from distillab.data.class_map import UNMAPPED, ClassMap, class_map, merges
 from distillab.data.collector import ItemCollector
@@ -18,6 +19,7 @@ from distillab.data.targets import UNLABELLED, Identities, Labels, LabelSets, Ta
 __all__ = [
     "UNLABELLED",
     "UNMAPPED",
+    "Boxes",
     "ChannelStatistics",
     "ClassMap",
     "DataReport",
@@ -49,6 +51,7 @@ __all__ = [
     "inseparable",
     "iterative_stratification",
     "merges",
+    "moved_boxes",
     "random_bits",
     "stacked",
     "statistics_of_pixels",

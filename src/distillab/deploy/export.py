@@ -11,6 +11,7 @@ from torch import nn
 
 from distillab.artefacts import WEIGHTS, load_state
 from distillab.canonical import JsonObject
+from distillab.data.boxes import refuse_boxes
 from distillab.data.examples import Examples
 from distillab.deploy.checks import Exported
 from distillab.deploy.consistency import compare_decoding, compare_with_stored
@@ -64,6 +65,7 @@ def export_run(
         )
     check_formats(formats)
     require_free(out)
+    refuse_boxes(folder.dataset.train.targets, "export")
     run = find_run(folder, run_id)
     progress = on_progress or (lambda stage: None)
     description = describe_run(run)

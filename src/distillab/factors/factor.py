@@ -12,11 +12,19 @@ import numpy.typing as npt
 from pydantic import Field, field_validator
 
 from distillab.config import PublicConfig
+from distillab.data.boxes import Boxes
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.data.targets import Identities, Labels, LabelSets, Targets
 from distillab.errors import RequestError
 from distillab.registry import Registry
+
+_TASKS: dict[type[Targets], str] = {
+    Labels: "classification",
+    LabelSets: "multilabel",
+    Boxes: "detection",
+}
+"""The kinds of targets, and the usual task of each, for messages."""
 
 Role = Literal["teacher", "transfer", "val", "eval"]
 Level = float | str
@@ -161,7 +169,7 @@ class Factor(PublicConfig, ABC):
         if not isinstance(examples.targets, self.kinds_of_targets):
             raise RequestError(
                 f"factor {self.name} ({self.description}) needs one class per example, and these have"
-                f" {examples.targets.kind} (task: multilabel)",
+                f" {examples.targets.kind} (task: {_TASKS[type(examples.targets)]})",
                 where=f"factors.{self.name}",
                 allowed=", ".join(_accepting(type(examples.targets))),
             )
@@ -238,7 +246,7 @@ class NetworkFactor(Factor):
     @property
     def kinds_of_targets(self) -> tuple[type[Targets], ...]:
         """The kinds of targets that the factor accepts: all."""
-        return (Labels, LabelSets)
+        return tuple(_TASKS)
 
     def apply(
         self, examples: Examples, rng: np.random.Generator, context: FactorContext | None = None

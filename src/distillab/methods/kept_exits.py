@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Need, Pair, WeightedConfig
+from distillab.methods.needs import OF_WHOLE_EXAMPLES
 from distillab.models.exits import Exit, NetworkWithExits, new_exits
 from distillab.models.outputs import Outputs
 
@@ -37,6 +38,7 @@ class KeptExits(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels", "maps"})
     keeps_exits: ClassVar[bool] = True
+    tasks: ClassVar[frozenset[str] | None] = OF_WHOLE_EXAMPLES
 
     Config: ClassVar[type[ExitsConfig]] = ExitsConfig
 

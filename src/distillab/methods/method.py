@@ -131,6 +131,7 @@ class Method(nn.Module, ABC):
         self._check_shapes("student", pair.student, requirements.needs - {"teacher_classifier"})
         if pair.teacher is not None:
             self._check_shapes("teacher", pair.teacher, requirements.teacher_needs)
+            self._check_cells(pair.teacher, requirements.teacher_needs)
         if pair.labels is not None:
             self._check_examples(pair.labels, pair.groups, requirements.needs)
 
@@ -248,6 +249,11 @@ class Method(nn.Module, ABC):
                 f"method {self.name} makes several exits, and the task {self.task.name} judges one embedding",
                 allowed="task: classification, or a method without exits",
             )
+        if self.task.dense and "strong_view" in self.needs:
+            raise RequestError(
+                f"method {self.name} compares strong views, which cannot move boxes with the pixels",
+                allowed="another method",
+            )
         if self.tasks is not None and not self.tasks & self.task.kinds():
             raise RequestError(
                 f"method {self.name} is defined for {' and '.join(sorted(self.tasks))} alone, not for "
@@ -265,6 +271,14 @@ class Method(nn.Module, ABC):
             raise RequestError(
                 f"method {self.name} needs feature maps, and the {role} has no stages that give them",
                 allowed="a network with convolutional stages, or a method that learns from logits",
+            )
+
+    def _check_cells(self, teacher: OutputShapes, needs: frozenset[Need]) -> None:
+        if "logits" in needs and teacher.cells != self.pair.student.cells:
+            raise RequestError(
+                f"method {self.name} compares outputs cell by cell, and the student has "
+                f"{self.pair.student.cells} cells, the teacher {teacher.cells}",
+                allowed="detectors of one kind, or a method that learns from feature maps",
             )
 
     def _check_examples(self, labels: Tensor, groups: Tensor | None, needs: frozenset[Need]) -> None:

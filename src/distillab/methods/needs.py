@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from distillab.models.outputs import OutputNeed as OutputNeed
 
@@ -15,6 +15,10 @@ BatchNeed = Literal["ids", "memory", "groups", "inputs", "strong_view"]
 for a second, strong view of every example."""
 
 Need = OutputNeed | LabelNeed | BatchNeed
+
+OF_WHOLE_EXAMPLES: Final = frozenset({"classification", "multilabel"})
+"""The tasks whose logits are about a whole example, for methods whose formula does not hold for each cell of
+a detector."""
 
 TeacherKind = Literal["none", "study", "self", "untrained"]
 """Whose outputs a method learns from: no teacher's, those of the study's teacher, of a trained copy of the

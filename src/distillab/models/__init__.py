@@ -4,6 +4,8 @@ from distillab.models.alexnet import AlexNet
 from distillab.models.cifar_resnet import CifarResNet
 from distillab.models.convnet import ConvNet
 from distillab.models.cost import count_macs, count_parameters
+from distillab.models.dense_network import DenseNetwork
+from distillab.models.detectors import Detector
 from distillab.models.eeea import MobileNetwork
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
@@ -39,6 +41,8 @@ __all__ = [
     "CifarResNet",
     "Combine",
     "ConvNet",
+    "DenseNetwork",
+    "Detector",
     "Ensemble",
     "InputNormalization",
     "InputSpec",

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
+from distillab.models.dense_network import DenseNetwork
 from distillab.models.dry_run import blank_input, evaluating, logits_of
 from distillab.models.ensemble import Ensemble
 from distillab.models.exits import NetworkWithExits
@@ -16,6 +17,7 @@ from distillab.models.orbit import OrbitMean
 from distillab.models.outputs import OutputShapes
 from distillab.models.stages import Event, find_stages
 from distillab.models.taps import Taps
+from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ def inspect_network(
         return replace(found, taps=found.taps.inside("network"))
     name = name or type(model).__name__
     logits, events = _dry_run(model, inputs, name)
+    if isinstance(model, DenseNetwork):
+        return _inspect_dense(model, logits, events, classes, name)
     if logits.ndim != 2 or logits.shape != (1, classes or logits.shape[1]):
         raise RequestError(
             f"gives {list(logits.shape)} for one input, not [1, {classes or 'classes'}]",
@@ -93,6 +97,22 @@ def inspect_network(
         tuple((height, width) for _, height, width in maps),
     )
     return NetworkInfo(shapes, Taps(classifiers[-1].path if classifiers else None, stages))
+
+
+def _inspect_dense(
+    model: DenseNetwork, logits: Tensor, events: list[Event], classes: int | None, name: str
+) -> NetworkInfo:
+    """The shapes of a network that gives outputs for many cells, and the taps that it declares."""
+    width = logits.shape[-1] - CELL_COLUMNS
+    if logits.ndim != 3 or width != (classes or width):
+        raise RequestError(
+            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + CELL_COLUMNS}]",
+            where=name,
+        )
+    last = {event.path: event.shape for event in events}
+    maps = tuple(stage.map_shape(last[stage.path]) for stage in model.taps.stages)
+    attention = tuple((height, width) for _, height, width in maps)
+    return NetworkInfo(OutputShapes(width, None, maps, attention, logits.shape[1]), model.taps)
 
 
 def _dry_run(model: nn.Module, inputs: InputSpec, name: str) -> tuple[Tensor, list[Event]]:

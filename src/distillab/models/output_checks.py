@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
+from distillab.models.dense_network import DenseNetwork
 from distillab.models.dry_run import logits_of
 from distillab.models.input_spec import InputSpec
+from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 Ending = Literal["softmax", "sigmoid", "log_softmax"]
 
@@ -151,7 +153,8 @@ def _check_training(model: nn.Module, inputs: InputSpec, name: str, classes: int
             where=name,
             allowed="a network that is called with images alone",
         ) from error
-    if logits.shape != (2, classes):
+    wanted = (2, logits.shape[1], classes + CELL_COLUMNS) if isinstance(model, DenseNetwork) else (2, classes)
+    if logits.shape != wanted:
         raise RequestError(
             f"gives {list(logits.shape)} for two inputs in training, not [2, {classes}]",
             where=name,

@@ -39,7 +39,7 @@ class Outputs:
     """Outputs of one network for one batch of N examples. What was not needed is None or empty.
 
     Attributes:
-        logits: float ``[N, classes]``.
+        logits: float ``[N, classes]``; ``[N, cells, classes + 10]`` of a detector.
         embedding: float ``[N, D]``, the input of the classifier.
         maps: Feature maps ``[N, C, H, W]``, one per stage, from shallow to deep.
         attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``.
@@ -69,6 +69,7 @@ class OutputShapes:
         embedding: Width of the embedding; None if the network has none.
         maps: (channels, height, width) of each stage's feature maps.
         attention: (height, width) of each stage's attention map.
+        cells: Number of cells of a network that gives ``[N, cells, classes + 10]``; 0 for all others.
 
     Example:
         >>> OutputShapes(10, 64, ((16, 32, 32),), ((32, 32),)).embedding
@@ -79,6 +80,7 @@ class OutputShapes:
     embedding: int | None = None
     maps: tuple[tuple[int, int, int], ...] = ()
     attention: tuple[tuple[int, int], ...] = ()
+    cells: int = 0
 
 
 def attention_map(features: Tensor) -> Tensor:

@@ -75,6 +75,20 @@ def register_for_text(name: str) -> Callable[[ModelFactory], ModelFactory]:
     return _registered_among(TEXT_NETWORKS, name)
 
 
+DETECTORS: set[str] = set()
+"""Names of the networks that find objects, ``[N, cells, classes + 10]``, for the task detection."""
+
+
+def register_detector(name: str) -> Callable[[ModelFactory], ModelFactory]:
+    """Return a decorator that registers a detector.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    return _registered_among(DETECTORS, name)
+
+
 def _registered_among(kind: set[str], name: str) -> Callable[[ModelFactory], ModelFactory]:
     """Return a decorator that registers a network and enters its name into a set of one kind."""
 
@@ -197,7 +211,13 @@ def _with_exits(name: str, vote: bool, classes: int, inputs: InputSpec) -> nn.Mo
 
 def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
     """Raise RequestError if no network is a classifier of so many classes, or takes such inputs."""
-    if classes < 2:
+    parts = {each.name for each in component_networks(name)}
+    if parts & DETECTORS and name not in DETECTORS:
+        raise RequestError(
+            f"{name!r} is made of detectors, whose boxes are not averaged, resized or read early",
+            allowed=", ".join(sorted(DETECTORS)),
+        )
+    if classes < 1 + (name not in DETECTORS):
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")

@@ -170,7 +170,7 @@ class ShippingPlanner:
         given, student = bool(teacher.get("weights")), self._timed(self.request.student_model)
         spec = checked_study(self.request, self.dataset, teacher)
         taught = self._teacher_seconds(spec)
-        stored = all(PlannedMethod.of(each).can_be_stored for each in spec.method_specs())
+        stored = all(PlannedMethod.of(each, spec.task_config()).can_be_stored for each in spec.method_specs())
         return StepCosts(student.training, 0.0 if given else taught.training, taught.forward, stored)
 
     def _candidates(self) -> tuple[TeacherCandidate, ...]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distillab.advise.watch import BudgetWatch, OnBudget
 from distillab.canonical import spec_id
+from distillab.data.boxes import refuse_boxes
 from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
@@ -130,6 +131,7 @@ class Shipper:
         require_exportable(source.modality, source.dataset_name)
         is_image = source.modality == IMAGE
         dataset = load_dataset(source, self.watch.counted, on_files if is_image else None)  # type: ignore[arg-type]
+        refuse_boxes(dataset.train.targets, "distill")
         if not self.request.is_multilabel(dataset) and len(dataset.classes) < 2:
             raise RequestError(
                 f"{dataset.name} has one class, which every student predicts without training",

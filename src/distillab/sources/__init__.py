@@ -2,11 +2,14 @@
 
 from distillab.sources import (
     audio,
+    box_table,
     breakhis,
     chestxray14,
     chexpert,
+    coco,
     csv,
     digits,
+    drawn_boxes,
     folder,
     huggingface,
     memory,
@@ -18,7 +21,9 @@ from distillab.sources import (
     shapes,
     text,
     torchvision,
+    voc,
     webdataset,
+    yolo,
 )
 from distillab.sources.ingest import load_dataset
 from distillab.sources.parsing import parse_source, source_from_argument
@@ -30,11 +35,14 @@ __all__ = [
     "RawSplits",
     "Source",
     "audio",
+    "box_table",
     "breakhis",
     "chestxray14",
     "chexpert",
+    "coco",
     "csv",
     "digits",
+    "drawn_boxes",
     "folder",
     "huggingface",
     "load_dataset",
@@ -51,5 +59,7 @@ __all__ = [
     "sources",
     "text",
     "torchvision",
+    "voc",
     "webdataset",
+    "yolo",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from distillab.data.boxes import Boxes
 from distillab.data.duplicates import SPLITS
 from distillab.data.examples import Indices
 from distillab.data.splits import check_enough, check_enough_groups, inseparable
@@ -16,7 +17,7 @@ from distillab.sources.tabulated import LISTED, TRAIN, ExampleTable, some
 
 
 def check_classes(table: ExampleTable, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that there are two classes or more and that every given split has examples of all of them.
+    """Check that every given split has examples of all classes: two or more, or one if targets are boxes.
 
     Returns:
         Notes on labels without examples in a given split, which label sets may have.
@@ -24,7 +25,7 @@ def check_classes(table: ExampleTable, given: tuple[str, ...]) -> tuple[str, ...
     Raises:
         RequestError: There are too few classes, or a split lacks one that it must have.
     """
-    if len(table.classes) < 2:
+    if len(table.classes) < 2 and not isinstance(table.targets, Boxes):
         raise RequestError(f"there is only one class, {some(table.classes)}", allowed="at least two classes")
     if table.unseen:  # checked when they were held out
         return ()

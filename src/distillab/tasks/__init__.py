@@ -2,6 +2,7 @@
 
 from distillab.tasks.balanced_classification import BalancedClassification
 from distillab.tasks.classification import Classification
+from distillab.tasks.detection import Detection
 from distillab.tasks.embedding import EmbeddingTask
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
@@ -12,6 +13,7 @@ from distillab.tasks.verification import Verification, unit_embeddings
 __all__ = [
     "BalancedClassification",
     "Classification",
+    "Detection",
     "EmbeddingTask",
     "Metric",
     "MetricTable",

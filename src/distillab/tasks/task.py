@@ -40,6 +40,8 @@ class Task(BaseModel, ABC):
             classes for the units that vary, not examples.
         extra_columns: How many columns the stored outputs of a network have after its logits. Arguments
             called ``logits`` below have them.
+        dense: Whether networks give outputs for many cells of an input, ``[N, cells, columns]``, so that what
+            is stored is made of them by :meth:`to_store`.
 
     Example:
         >>> made = tasks["multilabel"]()
@@ -64,6 +66,7 @@ class Task(BaseModel, ABC):
     stores_logits: ClassVar[bool] = True
     draws_classes: ClassVar[bool] = False
     extra_columns: ClassVar[int] = 0
+    dense: ClassVar[bool] = False
 
     @classmethod
     def kinds(cls) -> frozenset[str]:
@@ -105,6 +108,25 @@ class Task(BaseModel, ABC):
     def logits_in(self, stored: Logits) -> Logits:
         """Return the logits in stored outputs, ``[N, head_width]``."""
         return stored[:, : stored.shape[1] - self.extra_columns]
+
+    def to_store(self, outputs: Tensor, height: int, width: int) -> Tensor:
+        """Return what is stored of the outputs of a network for N inputs, ``[N, ...]``: by default, they.
+
+        Args:
+            outputs: What the network gives for a batch.
+            height: Height of the inputs.
+            width: Their width.
+        """
+        return outputs
+
+    def network_classes(self, stored: Logits, classes: int) -> int:
+        """Return how many logits a network was built for.
+
+        Args:
+            stored: Its stored outputs for some examples.
+            classes: The number of classes of the examples.
+        """
+        return self.head_width(classes) if self.dense else self.logits_in(stored).shape[1]
 
     def check_database(self, targets: Targets) -> None:
         """Raise RequestError if embeddings cannot be judged by a training set with these targets."""
@@ -235,7 +257,7 @@ def task(name: str) -> Callable[[type[Task]], type[Task]]:
 
     Example:
         >>> sorted(tasks)
-        ['balanced_classification', 'classification', 'embedding', 'multilabel', 'verification']
+        ['balanced_classification', 'classification', 'detection', 'embedding', 'multilabel', 'verification']
         >>> task("multilabel")(tasks["multilabel"])
         Traceback (most recent call last):
         ValueError: task 'multilabel' is registered twice

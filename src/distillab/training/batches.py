@@ -37,6 +37,7 @@ class TrainingBatch:
         strong: The same examples under their strong views, if a method needs them.
         is_strong: Whether the inputs are strong views.
         view_epoch: The epoch whose views these are, if it is another one.
+        maps: Where the points of the items are in these views, float32 ``[N, 2, 3]``, if targets are boxes.
     """
 
     index: int
@@ -49,6 +50,7 @@ class TrainingBatch:
     strong: TrainingBatch | None = None
     is_strong: bool = False
     view_epoch: int | None = None
+    maps: Tensor | None = None
 
     @property
     def drawn_in(self) -> int:
@@ -139,6 +141,7 @@ def training_batches(
                 ids=torch.from_numpy(train.ids[positions]).to(device),
                 mixture=rendered.mixture,
                 view_epoch=drawn_in,
+                maps=rendered.maps,
             )
             if strong_views:
                 items = strong_views.batch(train, positions, drawn_in, strong_seed, device).items

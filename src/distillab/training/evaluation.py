@@ -24,7 +24,12 @@ from distillab.training.numerics.device import autocast, inference_batch_size
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, images: Examples, normalize: Normalization, device: torch.device, precision: Precision
+    model: nn.Module,
+    images: Examples,
+    normalize: Normalization,
+    device: torch.device,
+    precision: Precision,
+    task: Task | None = None,
 ) -> StoredLogits:
     """Return the logits of every example, float16 ``[N, classes]``, in order.
 
@@ -36,13 +41,17 @@ def predict(
         normalize: The normalization of the inputs.
         device: Where the network is.
         precision: The precision of the forward pass.
+        task: The task, which may store something else than logits.
     """
     if images.parts is not None:
         each, owners = images.each_part()
         return mean_of_parts(predict(model, each, normalize, device, precision), owners)
     training = model.training
     model.eval()
-    parts = [to_half(logits_of(output)) for output in _forward(model, images, normalize, device, precision)]
+    parts = []
+    for output in _forward(model, images, normalize, device, precision):
+        logits = logits_of(output)
+        parts.append(to_half(task.to_store(logits, *images.shape[1:]) if task else logits))
     model.train(training)
     return np.concatenate(parts)
 
@@ -127,7 +136,9 @@ class Evaluator:
         if isinstance(self.task, Verification):
             return self._embeddings(network, sets)
         if not isinstance(self.task, EmbeddingTask):
-            return EvaluatedOutputs({name: predict(network, each, *how) for name, each in sets.items()})
+            return EvaluatedOutputs(
+                {name: predict(network, each, *how, self.task) for name, each in sets.items()}
+            )
         info = inspect_network(network, InputSpec(*self.database.student_shape))
         if not sets or info.shapes.embedding is None:
             logits = {name: predict(network, each, *how) for name, each in sets.items()}

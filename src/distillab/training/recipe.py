@@ -10,11 +10,13 @@ from pydantic import Field, field_validator, model_validator
 
 from distillab.canonical import JsonObject
 from distillab.config import PublicConfig
+from distillab.data.boxes import Boxes
 from distillab.data.examples import Examples
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.modalities import modality_of
-from distillab.modalities.views import Views, WrittenViews, canonical_views
+from distillab.modalities.views import Views, WrittenViews, canonical_views, operations
+from distillab.spelling import american
 from distillab.training.numerics.config import (
     Auto,
     MemoryFormat,
@@ -123,7 +125,8 @@ class Recipe(PublicConfig):
             chosen: The numerics where the recipe says ``auto``.
 
         Raises:
-            RequestError: Classes are to be balanced, and examples have several labels.
+            RequestError: Classes are to be balanced, and examples have several labels; or the targets are
+                boxes, and a view cannot move them with the pixels.
         """
         if self.sampler == "balanced" and not isinstance(train.targets, Labels):
             raise RequestError(
@@ -149,6 +152,8 @@ class Recipe(PublicConfig):
             lr = 0.05 * math.sqrt(batch / 64) if self.optimiser == "sgd" else 0.001
         numerics = self.numerics.resolve(chosen)
         views = modality_of(train).views(self.views, train.shape)
+        if isinstance(train.targets, Boxes):
+            _must_move_boxes(views)
         return ResolvedRecipe(
             optimiser=self.optimiser,
             lr=lr,
@@ -168,6 +173,17 @@ class Recipe(PublicConfig):
             compile=numerics.compile,
             unlabelled=_unlabelled_per_batch(len(train) - n, n, batch),
             balanced=self.sampler == "balanced",
+        )
+
+
+def _must_move_boxes(views: Views) -> None:
+    """Raise RequestError if an operation of the views cannot move boxes with the pixels."""
+    if fixed := views.fixed_operations:
+        allowed = sorted(name for name in operations if operations[name].moves_boxes)
+        raise RequestError(
+            f"{american(fixed[0])} cannot move boxes with the pixels",
+            where="recipe.views",
+            allowed=", ".join(["none", *map(american, allowed)]),
         )
 
 

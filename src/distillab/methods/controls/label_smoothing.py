@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from distillab.methods.method import Batch, Method, Share, TeacherKind, method
+from distillab.methods.needs import OF_WHOLE_EXAMPLES
 from distillab.models.outputs import Outputs
 
 
@@ -23,6 +24,7 @@ class LabelSmoothing(Method):
     """
 
     teacher: ClassVar[TeacherKind] = "none"
+    tasks: ClassVar[frozenset[str] | None] = OF_WHOLE_EXAMPLES
 
     class Config(Method.Config):
         """Hyper-parameters.

@@ -31,7 +31,8 @@ class CosineGuided(Method):
     With ``mask: attention`` only the places count where the teacher is more active than on average.
 
     Defaults: u 1, v 0.5 as the authors' for most detectors, a 1, no mask, all stages. They use it on the
-    pyramid, regions and towers of detectors; here it is for classifiers.
+    pyramid, regions and towers of detectors; here it is for the stages of classifiers and the pyramid of
+    detectors.
 
     Paper: Park et al., "Cosine similarity-guided knowledge distillation for robust object detectors",
     Scientific Reports 2024.

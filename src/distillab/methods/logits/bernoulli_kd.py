@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from distillab.methods.divergence import bernoulli_kl
 from distillab.methods.method import Batch, Method, Temperature, Weight, WeightedConfig, method
+from distillab.methods.needs import OF_WHOLE_EXAMPLES
 from distillab.models.outputs import Outputs
 
 
@@ -24,6 +27,8 @@ class BernoulliDistillation(Method):
     Paper: Yang, Xie, Zong, Feng, Niu, Sugiyama and Huang, "Multi-label knowledge distillation", ICCV 2023,
     its logit term.
     """
+
+    tasks: ClassVar[frozenset[str] | None] = OF_WHOLE_EXAMPLES
 
     class Config(WeightedConfig):
         """Hyper-parameters.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from distillab.methods.divergence import in_full_precision
 from distillab.methods.method import Batch, Method, Weight, WeightedConfig, method
+from distillab.methods.needs import OF_WHOLE_EXAMPLES
 from distillab.models.outputs import Outputs
 
 
@@ -22,6 +25,8 @@ class LogitRegression(Method):
 
     Paper: Ba and Caruana, "Do deep nets really need to be deep?", NIPS 2014, equation 1.
     """
+
+    tasks: ClassVar[frozenset[str] | None] = OF_WHOLE_EXAMPLES
 
     class Config(WeightedConfig):
         """Hyper-parameters.

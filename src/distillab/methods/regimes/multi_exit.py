@@ -22,6 +22,7 @@ from distillab.methods.method import (
     WeightedConfig,
     method,
 )
+from distillab.methods.needs import OF_WHOLE_EXAMPLES
 from distillab.models.outputs import Outputs
 
 
@@ -53,6 +54,7 @@ class MultiExit(Method):
     teacher: ClassVar[TeacherKind] = "none"
     learns_unlabelled: ClassVar[bool | None] = True
     revision: ClassVar[int] = 3
+    tasks: ClassVar[frozenset[str] | None] = OF_WHOLE_EXAMPLES
 
     class Config(WeightedConfig):
         """Hyper-parameters.

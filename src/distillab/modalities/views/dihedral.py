@@ -20,6 +20,7 @@ from distillab.errors import RequestError
 from distillab.modalities.views.layout import to_channels_last
 from distillab.modalities.views.operation import Operation, operation
 from distillab.modalities.views.shifts import ViewParameters
+from distillab.modalities.views.view_maps import shift_maps
 
 TURNS = 4
 ORDER = 2 * TURNS  # of the group
@@ -130,6 +131,11 @@ class Dihedral(Operation):
     """
 
     modality: ClassVar[str | None] = IMAGE
+    moves_boxes: ClassVar[bool] = True
+
+    def maps(self, ids: Indices, epoch: int, seed: int, shape: ItemShape) -> Tensor:
+        """Return where points are in the images, turned and mirrored."""
+        return shift_maps(DihedralViews().draw(ids, epoch, seed), 0, *shape[1:])
 
     def fitted(self, shape: ItemShape) -> Self:
         """Return the operation. Raises RequestError if images of this shape are not square."""

@@ -31,6 +31,8 @@ class Operation(PublicConfig, ABC):
         mixes: Whether the view of an example also depends on another example of the training set.
         modality: The only modality whose items it accepts, or None for any whose values are quantities:
             not for texts, whose values are the numbers of characters.
+        moves_boxes: Whether :meth:`maps` tells where a point of an image is in its view, so that boxes can
+            be moved with it.
 
     Example:
         >>> operations["mixup"](alpha=0.4).label
@@ -40,6 +42,7 @@ class Operation(PublicConfig, ABC):
     name: ClassVar[str]
     mixes: ClassVar[bool] = False
     modality: ClassVar[str | None] = None
+    moves_boxes: ClassVar[bool] = False
 
     def fitted(self, shape: ItemShape) -> Self:
         """Return the operation with ``auto`` settings resolved for items of a shape."""
@@ -66,6 +69,18 @@ class Operation(PublicConfig, ABC):
         Returns:
             A tensor of the same shape, dtype and device.
         """
+
+    def maps(self, ids: Indices, epoch: int, seed: int, shape: ItemShape) -> Tensor:
+        """Return where the points of images of a shape are in their views, float32 ``[N, 2, 3]``.
+
+        By default they stay where they are. See :mod:`distillab.modalities.views.view_maps`.
+
+        Raises:
+            ValueError: The operation does not move boxes.
+        """
+        if not self.moves_boxes:
+            raise ValueError(f"{self.name} does not move boxes")
+        return torch.eye(2, 3).repeat(len(ids), 1, 1)
 
     def bits(self, part: str, ids: Indices, epoch: int, seed: int) -> npt.NDArray[np.uint64]:
         """Return 64 random bits per example for a ``part`` of this operation, uint64 ``[N]``."""

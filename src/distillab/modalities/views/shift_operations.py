@@ -10,6 +10,7 @@ from torch import Tensor
 from distillab.data.examples import IMAGE, Indices, ItemShape
 from distillab.modalities.views.operation import Operation, operation
 from distillab.modalities.views.shifts import Shifts
+from distillab.modalities.views.view_maps import shift_maps
 
 
 def usual_pad(side: int) -> int:
@@ -30,6 +31,7 @@ class Crop(Operation):
     """
 
     modality: ClassVar[str | None] = IMAGE
+    moves_boxes: ClassVar[bool] = True
 
     pad: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = "auto"
 
@@ -45,6 +47,12 @@ class Crop(Operation):
         shifts = Shifts(self.pad, mirror=False)
         return shifts.render(items, shifts.draw(ids, epoch, seed))
 
+    def maps(self, ids: Indices, epoch: int, seed: int, shape: ItemShape) -> Tensor:
+        """Return where points are in the windows. Raises ValueError before the padding is fitted."""
+        if self.pad == "auto":
+            raise ValueError("the padding of a crop depends on the size of the images")
+        return shift_maps(Shifts(self.pad, mirror=False).draw(ids, epoch, seed), self.pad, *shape[1:])
+
 
 @operation("flip")
 class Flip(Operation):
@@ -58,6 +66,11 @@ class Flip(Operation):
     """
 
     modality: ClassVar[str | None] = IMAGE
+    moves_boxes: ClassVar[bool] = True
+
+    def maps(self, ids: Indices, epoch: int, seed: int, shape: ItemShape) -> Tensor:
+        """Return where points are in the images, some of them mirrored."""
+        return shift_maps(Shifts(0, mirror=True).draw(ids, epoch, seed), 0, *shape[1:])
 
     def render(self, items: Tensor, ids: Indices, epoch: int, seed: int) -> Tensor:
         """Return images, some of them mirrored."""

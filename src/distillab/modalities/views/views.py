@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from distillab.data.boxes import Boxes
 from distillab.data.examples import IMAGE, Examples, Indices, ItemShape
 from distillab.errors import RequestError
 from distillab.modalities.views.dihedral import Dihedral, DihedralViews
@@ -16,6 +17,7 @@ from distillab.modalities.views.mixing import Mixing, Mixture
 from distillab.modalities.views.operation import Operation, operations
 from distillab.modalities.views.shift_operations import Crop, Flip, usual_pad
 from distillab.modalities.views.shifts import Shifts, ViewParameters
+from distillab.modalities.views.view_maps import identity_maps, shift_maps, then
 from distillab.modalities.views.written import (
     ViewKind,
     WrittenViews,
@@ -36,6 +38,8 @@ class Rendered:
     Attributes:
         items: ``[N, C, H, W]``, in the dtype of the pool.
         mixture: What they were mixed with, under views that mix.
+        maps: Where the points of the items are in their views, float32 ``[N, 2, 3]``, for targets with a
+            place; see :mod:`distillab.modalities.views.view_maps`.
 
     Example:
         >>> Rendered(torch.zeros(2, 3, 8, 8, dtype=torch.uint8)).mixture is None
@@ -44,6 +48,7 @@ class Rendered:
 
     items: Tensor
     mixture: Mixture | None = None
+    maps: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +129,12 @@ class Views:
         """Whether a view also depends on other examples of the training set (mixup, CutMix)."""
         return any(step.mixes for step in self.operations)
 
+    @property
+    def fixed_operations(self) -> tuple[str, ...]:
+        """The operations that cannot move boxes with the pixels."""
+        chain = self.operations if self.kind == "chain" else self._shift_operations
+        return tuple(step.name for step in chain if not step.moves_boxes)
+
     def strengthened(self, operation: Operation) -> Views:
         """Return these views with another operation at the end, which replaces one of its name.
 
@@ -203,6 +214,8 @@ class Views:
             device: Where the batch is wanted.
         """
         items = self._unmixed(examples, positions, epoch, seed, device)
+        if isinstance(examples.targets, Boxes):
+            return Rendered(items, maps=self._maps(examples, positions, epoch, seed))
         if not self.mixes:
             return Rendered(items)
         mixing = cast(Mixing, self.operations[-1])
@@ -211,6 +224,20 @@ class Views:
         others = self._unmixed(examples, partners, epoch, seed, device)
         mixed, share = mixing.mix(items, others, ids, epoch, seed)
         return Rendered(mixed, Mixture(partners, share))
+
+    def _maps(self, examples: Examples, positions: Indices, epoch: int, seed: int) -> Tensor:
+        """Return where the points of items are in their views, float32 ``[N, 2, 3]``.
+
+        Raises:
+            ValueError: An operation does not move boxes.
+        """
+        ids, maps = examples.ids[positions], identity_maps(len(positions))
+        if self.kind != "chain":
+            _, height, width = examples.shape
+            return shift_maps(self.draw(ids, epoch, seed), self.pad, height, width)
+        for step in self.operations:
+            maps = then(maps, step.maps(ids, epoch, seed, examples.shape))
+        return maps
 
     def _unmixed(
         self, examples: Examples, positions: Indices, epoch: int, seed: int, device: torch.device

@@ -25,6 +25,7 @@ from distillab.study.design import Levels
 from distillab.study.job_parts import SetDigests
 from distillab.study.planning.black_box_teacher import must_suit_black_box
 from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file_digest
+from distillab.study.planning.dense_tasks import must_fit_task
 from distillab.study.planning.planned_method import PlannedMethod, PlannedStage
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.starts import Starts, kept_of_teacher
@@ -88,7 +89,7 @@ class PlanContext:
         must_have_momentum(method_specs, spec.recipe)
         self.levels = spec.factor_levels()
         must_suit_black_box(spec.teacher, method_specs, self.levels)
-        self.every_method = [PlannedMethod.of(each) for each in method_specs]
+        self.every_method = [PlannedMethod.of(each, self.task) for each in method_specs]
         self.methods = self.every_method[: len(own_specs)]
         self.methods_of, self.stages_of = cache(self._methods_of), cache(self._stages_of)
         self.kept, self.check_networks = cache(kept_of_teacher), cache(self._check_networks)
@@ -264,6 +265,8 @@ class PlanContext:
     ) -> None:
         """Raise RequestError if a method of the study cannot serve a pair of networks, or its views."""
         key = student, teacher, merged, unlabelled, mixes
+        for role, shapes in (("students", student), ("teacher", teacher)):
+            must_fit_task(self.task, shapes, role)
         if self.task.judges_embeddings and student.embedding is None:
             raise RequestError(
                 f"the task {self.task.name} judges embeddings, and a student ends in no linear layer",

@@ -15,6 +15,7 @@ from distillab.data.raw import Progress
 from distillab.models import InputSpec, ensemble_parts, stem_change
 from distillab.study.design import Cell
 from distillab.study.planning.context import PlanContext, must_have_targets
+from distillab.study.planning.dense_tasks import must_suit_dense
 from distillab.study.planning.external_teacher import open_given_teachers
 from distillab.study.planning.numerics import choose_numerics
 from distillab.study.planning.pairing import pairings_of, with_stages
@@ -90,6 +91,7 @@ class Outline:
         """
         task = spec.task_config()
         must_have_targets(dataset, task)
+        must_suit_dense(spec, task)
         for name, test in dataset.eval.items():
             task.check_test(test.targets, test.classes, name)
         given = open_given_teachers(spec, dataset)

@@ -11,6 +11,7 @@ from distillab.methods.pair_defaults import for_pair
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.study.job import StudentInputs
 from distillab.study.planning.planned_recipe import PlannedRecipe
+from distillab.tasks import Task
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +47,18 @@ class PlannedMethod:
     inputs: StudentInputs
 
     @classmethod
-    def of(cls, spec: MethodSpec) -> PlannedMethod:
-        """Return what a plan needs to know of a method."""
+    def of(cls, spec: MethodSpec, task: Task) -> PlannedMethod:
+        """Return what a plan needs to know of a method in a task.
+
+        Outputs for all cells of an image are too large to be stored for every view.
+        """
         views = 2 if "strong_view" in spec.needs else 1
         return cls(
             label=spec.label,
             teacher=spec.teacher,
-            storable_needs=spec.teacher_needs & STORABLE,
+            storable_needs=frozenset() if task.dense else spec.teacher_needs & STORABLE,
             learns_unlabelled=spec.learns_unlabelled,
-            can_be_stored=not spec.teacher_needs & LIVE,
+            can_be_stored=not (task.dense or spec.teacher_needs & LIVE),
             views=views,
             passes=views * (5 if spec.momentum_shift else 3),
             matches_compute=spec.kind.matches_compute,

@@ -153,7 +153,7 @@ class Tuning:
         key = method.label, canonical_json(dict(setting.keys))
         if key not in self._methods:
             changed = self._specs[method.label].varied(setting.keys, "tune.methods")
-            self._methods[key] = replace(PlannedMethod.of(changed), label=method.label)
+            self._methods[key] = replace(PlannedMethod.of(changed, self.context.task), label=method.label)
         return self._methods[key]
 
     def _must_be_one(self, lr: float) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from distillab.data.boxes import moved_boxes
 from distillab.data.examples import Indices
 from distillab.methods import Batch, Mixed, StrongView
 from distillab.methods.method import SUPERVISED
@@ -158,7 +159,7 @@ class MemberTraining:
         """Return the batch as the member's method receives it, beside the outputs."""
         recipe, data, mixture = self.member.recipe, self.member.data, batch.mixture
         return Batch(
-            labels=self._rows(data.targets.values, batch.positions),
+            labels=self._labels(batch),
             ids=batch.ids,
             positions=torch.from_numpy(batch.positions).to(self._device),
             epoch=batch.epoch,
@@ -171,6 +172,13 @@ class MemberTraining:
             inputs=inputs,
             autocast=partial(autocast, self._device, recipe.precision),
         )
+
+    def _labels(self, batch: TrainingBatch) -> Tensor:
+        """Return the values of the targets of a batch; boxes where they are in its views."""
+        labels = self._rows(self.member.data.targets.values, batch.positions)
+        if batch.maps is None:
+            return labels
+        return moved_boxes(labels, batch.maps, *self.member.data.shape[1:])
 
     def _rows(self, values: npt.NDArray[Any], positions: Indices) -> Tensor:
         return torch.from_numpy(values[positions]).to(self._device)

@@ -119,10 +119,10 @@ def write_trained(
 
 def _class_count(student: StudentSpec, network: nn.Module, stored: StoredLogits) -> int:
     """Return how many logits a network gives, of which some outputs are stored."""
-    task = student.sets.task
+    task, train = student.sets.task, student.sets.train
     if task.stores_logits:
-        return int(task.logits_in(stored).shape[1])
-    return inspect_network(network, InputSpec(*student.sets.train.student_shape)).shapes.classes
+        return task.network_classes(stored, len(train.classes))
+    return inspect_network(network, InputSpec(*train.student_shape)).shapes.classes
 
 
 def _tested(sets: RoleSets, recipe: ResolvedRecipe) -> dict[str, tuple[str, str]]:

@@ -35,6 +35,7 @@ class ColorJitter(Operation):
     """
 
     modality: ClassVar[str | None] = IMAGE
+    moves_boxes: ClassVar[bool] = True
 
     brightness: JitterStrength = 0.4
     contrast: JitterStrength = 0.4

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from distillab.data.examples import IMAGE, Indices
+from distillab.data.examples import IMAGE, Indices, ItemShape
 from distillab.data.randomness import random_bits
 from distillab.modalities.views.operation import Operation, operation, to_bytes
 
@@ -21,7 +21,7 @@ ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
-class Boxes:
+class CropWindows:
     """Parts of images, in pixels.
 
     Attributes:
@@ -55,6 +55,7 @@ class RandomResizedCrop(Operation):
     """
 
     modality: ClassVar[str | None] = IMAGE
+    moves_boxes: ClassVar[bool] = True
 
     scale: tuple[Positive, Positive] = (0.08, 1.0)
     ratio: tuple[Positive, Positive] = (3 / 4, 4 / 3)
@@ -78,7 +79,20 @@ class RandomResizedCrop(Operation):
         _, _, height, width = items.shape
         return resized(items, self.boxes(ids, epoch, seed, height, width))
 
-    def boxes(self, ids: Indices, epoch: int, seed: int, height: int, width: int) -> Boxes:
+    def maps(self, ids: Indices, epoch: int, seed: int, shape: ItemShape) -> Tensor:
+        """Return where points are in the parts, resized to the whole."""
+        _, height, width = shape
+        part = self.boxes(ids, epoch, seed, height, width)
+        maps = np.zeros((len(ids), 2, 3))
+        for axis, start, length, size in (
+            (0, part.left, part.width, width),
+            (1, part.top, part.height, height),
+        ):
+            maps[:, axis, axis] = size / length
+            maps[:, axis, 2] = -start * size / length
+        return torch.from_numpy(maps.astype(np.float32))
+
+    def boxes(self, ids: Indices, epoch: int, seed: int, height: int, width: int) -> CropWindows:
         """Return the box of each image in an epoch."""
         state = self.bits("box", ids, epoch, seed).astype(np.int64)
         drawn = random_bits(state[:, None] + np.arange(2 * ATTEMPTS + 2)) / 2.0**64
@@ -98,10 +112,10 @@ class RandomResizedCrop(Operation):
         high = np.where(found, high[first], most_high)
         left = np.where(found, drawn[:, -2] * (width - wide + 1), (width - wide) // 2).astype(np.int64)
         top = np.where(found, drawn[:, -1] * (height - high + 1), (height - high) // 2).astype(np.int64)
-        return Boxes(np.minimum(top, height - high), np.minimum(left, width - wide), high, wide)
+        return CropWindows(np.minimum(top, height - high), np.minimum(left, width - wide), high, wide)
 
 
-def resized(pixels: Tensor, boxes: Boxes) -> Tensor:
+def resized(pixels: Tensor, boxes: CropWindows) -> Tensor:
     """Resize boxes to the size of the images, bilinear within the box: uint8 [N, C, H, W] to that shape."""
     _, _, height, width = pixels.shape
     x = _sources(boxes.left, boxes.width, width, pixels.device)

@@ -99,7 +99,8 @@ class CacheFormat:
     def as_dict(self) -> JsonObject:
         """Return a JSON form."""
         rest = {} if self.top_k is None else {"rest": "kept"}
-        return {"needs": sorted(self.needs), "shapes": asdict(self.shapes), "top_k": self.top_k, **rest}
+        shapes = {name: value for name, value in asdict(self.shapes).items() if name != "cells"}  # always 0
+        return {"needs": sorted(self.needs), "shapes": shapes, "top_k": self.top_k, **rest}
 
     @classmethod
     def from_dict(cls, values: JsonObject) -> CacheFormat:
