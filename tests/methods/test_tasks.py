@@ -33,8 +33,8 @@ from support.methods import (
 TASK = MultiLabel()
 SETS = (torch.arange(N * C).reshape(N, C) % 3 == 0).to(torch.int8)
 SOME = torch.where(torch.arange(N)[:, None] == 2, -1, SETS)
-FOR_ALL_TASKS = [name for name in methods if methods[name].tasks is None]
-FOR_CLASSES = [name for name in methods if methods[name].tasks is not None]
+FOR_ALL_TASKS = [name for name in methods if "multilabel" in (methods[name].tasks or ["multilabel"])]
+FOR_CLASSES = [name for name in methods if name not in FOR_ALL_TASKS]
 
 
 def built(name: str, labels: Tensor = SETS) -> Method:

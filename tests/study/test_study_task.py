@@ -81,7 +81,8 @@ def test_data_must_hold_what_the_task_learns_from() -> None:
         study = spec(task="multilabel")
         make_plan(study, load_dataset(study.source()), CPU)
     assert raised.value.allowed == (
-        "task: classification or task: balanced_classification or task: embedding, or data with label sets"
+        "task: classification or task: balanced_classification or task: embedding or task: verification, "
+        "or data with label sets"
     )
     with pytest.raises(RequestError, match="the data hold label sets"):
         planned(task="classification")

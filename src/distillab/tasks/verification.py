@@ -50,7 +50,7 @@ class Verification(Classification):
         >>> two_people = Identities(np.array([0, 0, 1, 1]), classes=2)
         >>> found = Verification().measure(embeddings, two_people)
         >>> round(found["eer"], 3), round(found["min_dcf"], 3), found["precision_at_1"]
-        (0.25, 0.5, 0.0)
+        (0.25, 1.0, 0.5)
     """
 
     primary: ClassVar[str] = "one_minus_eer"

@@ -27,7 +27,7 @@ from distillab.modalities.image.views import (
     tones,
 )
 from distillab.modalities.image.views.rand_augment import AUGMENTATIONS
-from distillab.modalities.image.views.resized_crop import Boxes, resized
+from distillab.modalities.image.views.resized_crop import CropWindows, resized
 from distillab.modalities.views import Views, operations
 from distillab.modalities.views.operation import to_bytes
 
@@ -86,7 +86,7 @@ def test_crop_and_flip_in_a_list_equal_crop_flip(order: list[str]) -> None:
 )
 def test_resized_box_is_that_of_torchvision(box: tuple[int, int, int, int]) -> None:
     pixels = photographs()
-    boxes = Boxes(*(np.full(len(pixels), value) for value in box))
+    boxes = CropWindows(*(np.full(len(pixels), value) for value in box))
     assert_close(resized(pixels, boxes), T.resized_crop(pixels, *box, size=[32, 32]), 1)
 
 
