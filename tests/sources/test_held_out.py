@@ -97,6 +97,7 @@ def test_the_parts_of_a_recording_share_its_trials(voices: Path) -> None:
     dataset = load(voices, trials=listed(voices, SAME, OTHER), **parts)
     test = dataset.eval["test"]
     assert test.parts is not None and len(test) == 3
+    assert test.parts.shape[1] == 3 and (test.parts >= 0).all(), "every part of a listed recording"
     assert isinstance(test.targets, Identities) and test.targets.trials is not None
     assert np.equal(*test.targets.values[test.targets.trials].T).tolist() == [True, False]
 

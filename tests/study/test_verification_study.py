@@ -13,6 +13,7 @@ import yaml
 from distillab.artefacts import LOGITS, WEIGHTS, load_logits
 from distillab.cli import execute
 from distillab.data.targets import Identities
+from distillab.evidence.contrast import covering_draws
 from distillab.evidence.results import Measurements
 from distillab.evidence.schema import read_rows
 from distillab.sources import load_dataset
@@ -20,6 +21,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import OutputsJob, StudentJob
 from distillab.study.planning.outline import make_plan
 from distillab.study.spec.study import read_study
+from distillab.tasks import Verification
 from support.recordings import write_tone
 from support.studies import rows_of
 from support.systems import refusal_of_plan, run_by_command, small_form, write_cifar100
@@ -95,6 +97,12 @@ def test_intervals_take_speakers_for_the_draws(folder: StudyFolder) -> None:
     parts = measured.contributions(row)
     assert len(parts.values) == 2, "two speakers"
     assert parts.values.mean() == pytest.approx(row["one_minus_eer"])
+    test = folder.dataset.eval["test"]
+    assert covering_draws(measured.contributions, Verification(), test) is None, (
+        "two say nothing about others"
+    )
+    effects = [row for row in read_rows(folder.effects_file) if row["metric"] == "one_minus_eer"]
+    assert all(row["ci_low_same_test"] is None for row in effects)
 
 
 def test_a_student_is_exported_as_no_classifier(
@@ -170,3 +178,31 @@ def test_classes_that_nothing_was_trained_on_are_verified_and_retrieved(tmp_path
         run = next(cell.run_id for cell in ledger.cells() if cell.method == "simclr")
     stored = load_logits(found.store.folder("student", run) / LOGITS)["test.last"]
     np.testing.assert_allclose(np.linalg.norm(stored.astype(np.float64), axis=1), 1, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"explain": {"attributions": ["grad_cam"]}}, "no network has an output for the test examples"),
+        ({"rare_classes": "drop"}, "rare classes are not treated where other classes are held out"),
+        ({"trials": "same.txt"}, "has no trials of one identity, or none of two"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused_before_training(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    message: str,
+) -> None:
+    monkeypatch.setenv("DISTILLAB_DATA", str(write_voices(tmp_path)))
+    values = speakers(seeds=1)
+    (tmp_path / "same.txt").write_text(
+        "1 0_theo_0.flac 0_theo_1.flac\n1 0_yweweler_0.flac 0_yweweler_1.flac\n"
+    )
+    if "explain" in changes:
+        values |= changes
+    else:
+        values["data"] = {**values["data"], **changes}
+        values["data"].pop("unseen_classes" if "trials" in changes else "", None)
+    assert message in refusal_of_plan(tmp_path, values, capsys)

@@ -19,6 +19,7 @@ from distillab.data.boxes import refuse_boxes
 from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import Progress, RawImage
+from distillab.data.targets import refuse_identities
 from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
 from distillab.models import InputSpec, build_model, count_parameters
@@ -86,6 +87,7 @@ class Case:
 
         dataset = load_dataset(request.source, progress, on_files if is_image else None)  # type: ignore[arg-type]
         refuse_boxes(dataset.train.targets, "advice")
+        refuse_identities((test.targets for test in dataset.eval.values()), "advice")
         pilot = PilotData.of(dataset, request.source)
         study = request.study(dataset)
         numerics = default_numerics(torch.device("cuda" if request.device.startswith("cuda") else "cpu"))

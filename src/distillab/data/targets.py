@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import array_digest
+from distillab.errors import RequestError
 
 UNLABELLED = -1
 """In place of a label that is not known."""
@@ -307,3 +308,22 @@ class LabelSets(Targets):
 
 TARGET_KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, Identities, LabelSets)}
 """The kinds of targets, by the name that a stored dataset has of them."""
+
+
+def refuse_identities(tests: Iterable[Targets], what: str) -> None:
+    """Raise RequestError if a test set has identities that nothing is trained on.
+
+    Args:
+        tests: The targets of the test sets.
+        what: What does not work with them, the beginning of a sentence.
+
+    Example:
+        >>> refuse_identities([Identities(np.array([0, 1]), 2)], "this command")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: this command does not work with classes that are not trained on ...
+    """
+    if any(isinstance(each, Identities) for each in tests):
+        raise RequestError(
+            f"{what} does not work with classes that are not trained on",
+            allowed="data without `unseen_classes` and `trials`, or a study with `task: verification`",
+        )

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from distillab.data.examples import Examples
 from distillab.evidence.draws import FloatArray, Variance, covariance_over_examples, variance_over_examples
 from distillab.evidence.gains import NO_DIFFERENCE, PairedDifferences, smallest_gap
 from distillab.evidence.pairs import Row, resolution_of, teachers_of
-from distillab.tasks import Metric
+from distillab.tasks import Metric, Task
 
 RunPair = tuple[Row, Row]
 """The rows of a distilled and of a plain run."""
@@ -53,9 +54,24 @@ def values_of_groups(values: FloatArray, groups: npt.NDArray[np.int64]) -> Examp
     return ExampleValues(sums * (len(sums) / len(values)), names)
 
 
+FEWEST_IDENTITIES = 5
+"""With fewer tested identities, intervals hold for these alone."""
+
 Contributions = Callable[[Row], FloatArray | ExampleValues]
 """What each test example adds to the primary metric of the run of a row. Bare values, float64 ``[m]``, are
 those of the same examples for all runs."""
+
+
+def covering_draws(contributions: Contributions, task: Task, test: Examples) -> Contributions | None:
+    """Return the contributions; None where too few identities are tested to tell how others would differ.
+
+    Args:
+        contributions: What test examples, or identities, add to the primary metric.
+        task: The task.
+        test: The primary test set.
+    """
+    few = task.draws_classes and len(test.classes) < FEWEST_IDENTITIES
+    return None if few else contributions
 
 
 def differences_of(

@@ -204,4 +204,4 @@ def covariance_over_examples(parts: FloatArray) -> Variance:
         return Variance(0.0)
     observed, chance = variance + apart / n**2, apart / n**2
     doubt = observed**2 / (shared - 1) + chance**2 / ((n - 1) * (shared - 1))
-    return Variance(variance, variance**2 / doubt)
+    return Variance(variance, max(1.0, variance**2 / doubt))

@@ -162,6 +162,9 @@ def _computed(
         metric,
         state.look.confidence if state else None,
     )
+    if judging.task.draws_classes and judging.contributions is None:
+        # Too few identities: no interval is for others, so that none beside it is for the same ones.
+        effect |= {"ci_low_same_test": None, "ci_high_same_test": None}
     if paired:
         effect |= _means(paired, effect["gain"], metric, judging)
     return effect | _at_look(effect, state, judging) if state else effect

@@ -13,7 +13,7 @@ from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
-from distillab.evidence.contrast import ExampleValues, values_of_groups
+from distillab.evidence.contrast import ExampleValues, covering_draws, values_of_groups
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.exits import write_exits
 from distillab.evidence.label_scores import label_rows, write_labels
@@ -89,7 +89,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         task,
         spec.evidence,
         looks=looks_of(folder),
-        contributions=measurements.contributions,
+        contributions=covering_draws(measurements.contributions, task, folder.dataset.eval[PRIMARY]),
         references=reference_levels(spec.factor_levels()),
     )
     add_convergence(

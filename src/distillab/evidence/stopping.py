@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from distillab.evidence.contrast import Contributions
+from distillab.evidence.contrast import Contributions, covering_draws
 from distillab.evidence.effects import contrasts
 from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
 from distillab.evidence.results import Measurements, looks_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
+from distillab.study.planning.conditions import PRIMARY
 from distillab.tasks import Metric
 
 WAITING = frozenset(state for state in JobState if state.is_withheld)
@@ -39,7 +40,7 @@ def interim_analysis(folder: StudyFolder) -> bool:
             looks,
             task.metrics[task.primary],
             evidence.margin,
-            measurements.contributions,
+            covering_draws(measurements.contributions, task, folder.dataset.eval[PRIMARY]),
         )
         with folder.ledger() as ledger:
             if ledger.admit(wanted, possible):

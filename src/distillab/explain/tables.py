@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distillab.data.dataset import Dataset
+from distillab.data.targets import Identities
 from distillab.errors import RequestError
 from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.gains import paired_gain
@@ -76,6 +77,12 @@ def check_planned(spec: StudySpec, dataset: Dataset, jobs: Iterable[Job]) -> Non
     if any(test.parts is not None for test in dataset.eval.values()):
         raise RequestError(
             "examples that consist of several parts are not explained", where="explain", allowed="vote: false"
+        )
+    if any(isinstance(test.targets, Identities) for test in dataset.eval.values()):
+        raise RequestError(
+            "no network has an output for the test examples, whose classes are not trained on",
+            where="explain",
+            allowed="data without `unseen_classes` and `trials`",
         )
     models = [job.model for job in jobs if isinstance(job, StudentJob | TeacherJob)]
     require_explainable(models, dataset.train, spec.task_config(), spec.explain.attributions)

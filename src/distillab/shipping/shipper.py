@@ -15,6 +15,7 @@ from distillab.data.boxes import refuse_boxes
 from distillab.data.dataset import Dataset
 from distillab.data.examples import IMAGE, Examples, Indices
 from distillab.data.raw import RawImage
+from distillab.data.targets import refuse_identities
 from distillab.errors import RequestError
 from distillab.modalities import require_exportable
 from distillab.models.object_files import copy_objects, texts_in
@@ -132,6 +133,7 @@ class Shipper:
         is_image = source.modality == IMAGE
         dataset = load_dataset(source, self.watch.counted, on_files if is_image else None)  # type: ignore[arg-type]
         refuse_boxes(dataset.train.targets, "distill")
+        refuse_identities((test.targets for test in dataset.eval.values()), "distill")
         if not self.request.is_multilabel(dataset) and len(dataset.classes) < 2:
             raise RequestError(
                 f"{dataset.name} has one class, which every student predicts without training",

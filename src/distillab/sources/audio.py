@@ -141,7 +141,7 @@ class AudioCsv(FileTable, AudioSource):
         return self.prepared(super().read())
 
 
-_VOTE = "An example of val or test is a whole recording: the logits of its parts are averaged."
+_VOTE = "An example of val or test is a whole recording: the outputs of its parts are averaged."
 
 
 def _segmented(split: RawSplit, most: int, seconds: float, recordings: Indices) -> RawSplit:

@@ -64,6 +64,8 @@ def hold_out_classes(table: ExampleTable, source: Source, given: tuple[str, ...]
     held = unseen[table.targets.values]
     if trials is not None:
         tested = np.isin(table.ids, trials)
+        if table.wholes is not None:  # all parts of a listed recording
+            tested = np.isin(table.wholes, table.wholes[tested])
     elif "test" in given:
         tested = held & (table.parts == TEST)
     else:

@@ -41,6 +41,12 @@ def settle_rare_classes(
     """
     if source.rare_classes is None:
         return table, ()
+    if table.unseen:
+        raise RequestError(
+            "rare classes are not treated where other classes are held out",
+            where="rare_classes",
+            allowed="`classes`, to leave them out",
+        )
     if not table.targets.complete and source.rare_classes == "train":
         return table, ()  # a label of several need not occur in every split anyway
     if not table.targets.complete:

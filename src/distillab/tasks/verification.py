@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -12,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from distillab.data.targets import Identities, Targets
+from distillab.errors import RequestError
 from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification import Classification
 from distillab.tasks.error_rates import ErrorCurve, verification_contributions
@@ -67,7 +69,6 @@ class Verification(Classification):
                 "min_dcf",
                 "minimum detection cost",
                 "minDCF",
-                unit="nats",
                 higher_is_better=False,
                 margin=0.01,
             ),
@@ -165,6 +166,20 @@ class Verification(Classification):
     def undefined_classes(self, targets: Targets) -> int:
         """Return how many identities have a single example or none."""
         return int((targets.counts < 2).sum())
+
+    def check_test(self, targets: Targets, classes: Sequence[str], test: str) -> tuple[str, ...]:
+        """Return nothing.
+
+        Raises:
+            RequestError: There are no trials of one identity, or none of two.
+        """
+        if _trials(np.ones((len(targets), 1)), targets) is None:
+            raise RequestError(
+                f"{test} has no trials of one identity, or none of two",
+                where="task",
+                allowed="two examples of an identity, and examples of another; or both kinds in `trials`",
+            )
+        return ()
 
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``similarity_correlation``: Pearson's correlation of the cosine similarities of all pairs.
