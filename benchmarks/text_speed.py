@@ -58,6 +58,12 @@ def measured(folder: StudyFolder, seconds: float) -> list[Row]:
         seconds: Time of all counted passes per seed, about.
     """
     rows = [row for row in headline_rows(read_rows(folder.results_file)) if row["status"] == "done"]
+    conditions = {
+        tuple((key, row[key]) for key in row if key.startswith("factor.") or key in ("provenance", "teacher"))
+        for row in rows
+    }
+    if len(conditions) > 1:
+        raise SystemExit("a study of one condition and one teacher is measured, and this one has several")
     each = [
         row for seed in sorted({row["seed"] for row in rows}) for row in _of_seed(folder, rows, seed, seconds)
     ]

@@ -210,3 +210,14 @@ def test_contributions_of_trials_that_leave_examples_out() -> None:
     assert np.isfinite(found).all() and found.mean() == pytest.approx(
         1 - ErrorCurve.of(scores, same).equal_error_rate
     )
+
+
+def test_trials_of_many_examples_are_those_of_some_of_each_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    embeddings, targets = drawn(8, number=400, identities=10)
+    task, whole = Verification(), Verification().score(*drawn(8, number=400, identities=10))
+    monkeypatch.setattr("distillab.tasks.verification.MOST_PAIRED", 100)
+    assert task.score(embeddings, targets) == pytest.approx(whole, abs=0.1) != whole
+    contributions = task.contributions(embeddings, targets)
+    assert contributions.shape == (400,) and contributions.mean() == pytest.approx(
+        task.score(embeddings, targets)
+    )

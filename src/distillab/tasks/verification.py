@@ -18,11 +18,13 @@ from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification import Classification
 from distillab.tasks.error_rates import ErrorCurve, verification_contributions
 from distillab.tasks.metric import Metric, MetricTable
-from distillab.tasks.retrieval import retrieve
+from distillab.tasks.retrieval import balanced_positions, retrieve
 from distillab.tasks.task import task
 
 _Pairs = npt.NDArray[np.int64]
 _quality = partial(Metric, uses_study_margin=True)
+MOST_PAIRED = 3000
+"""Examples whose pairs are the trials where none are listed; of more, equally many per class are taken."""
 _MOST_COMPARED = 1000  # examples whose similarities are compared with the teacher's
 
 
@@ -219,6 +221,8 @@ def _trials(embeddings: Logits, targets: Targets) -> tuple[Values, npt.NDArray[n
     """
     listed = targets.trials if isinstance(targets, Identities) else None
     known = np.flatnonzero(targets.labelled)
+    if len(known) > MOST_PAIRED:
+        known = known[balanced_positions(targets.values[known], MOST_PAIRED)]
     pairs = known[np.stack(np.triu_indices(len(known), 1), axis=1)] if listed is None else listed
     same = np.equal(*targets.values[pairs].T)
     if not np.isfinite(embeddings).all() or same.all() or not same.any():
