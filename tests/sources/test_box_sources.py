@@ -130,6 +130,27 @@ def test_difficult_objects_of_voc_are_ignored_or_kept(tmp_path: Path) -> None:
     assert found == {"ignore": [ignored(0), 0, 0, 9, 9], "keep": [0, 0, 0, 9, 9]}
 
 
+def voc_names(folder: Path, **changes: Any) -> dict[str, list[str]]:
+    """Return the stems of the images of each split."""
+    given = read(folder, source="voc", path=SET, **changes).given()
+    return {split: [Path(name).stem for name in items.names] for split, items in given.items()}
+
+
+def test_the_list_trainval_is_read_only_without_a_list_train(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    lists = tmp_path / SET / "ImageSets" / "Main"
+    standard = voc_names(tmp_path)
+    train, val = ((lists / f"{split}.txt").read_text() for split in ("train", "val"))
+    (lists / "trainval.txt").write_text(train + val + train)
+    assert voc_names(tmp_path) == standard
+    stated = voc_names(tmp_path, splits={"train": "trainval", "val": None})
+    assert stated["train"] == standard["train"] + standard["val"] and "val" not in stated
+    (lists / "train.txt").unlink()
+    assert voc_names(tmp_path) == standard  # images of val are no images of train
+    (lists / "val.txt").unlink()
+    assert voc_names(tmp_path) == stated
+
+
 def test_a_size_that_is_not_that_of_the_file_is_noted(tmp_path: Path) -> None:
     raw = read(tmp_path, **one_image(tmp_path, [coco_annotation(7, 1, (0, 0, 0, 40, 40))], height=WIDTH))
     assert any("other proportions than their annotations state: 1." in note for note in raw.notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -16,6 +16,7 @@ from distillab.sources.split_names import visible_files
 
 LARGEST_XML = 2**22
 """Bytes above which an annotation file is refused."""
+_TRAIN_AND_VAL = "trainval"
 _DECLARATIONS = ("<!DOCTYPE", "<!ENTITY")
 
 
@@ -25,8 +26,9 @@ class Voc(BoxSource):
 
     ``path`` is a folder like ``VOC2007``, with ``Annotations``, ``JPEGImages`` and the lists
     ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` where there are any; or a folder in which the
-    XML files lie beside their images, in a folder per split. The classes are in alphabetical order.
-    Coordinates count pixels from 1, and the last pixel belongs to a box.
+    XML files lie beside their images, in a folder per split. ``trainval.txt`` is read if there is no
+    ``train.txt``; an image that several lists name is of test, else of val. The classes are in alphabetical
+    order. Coordinates count pixels from 1, and the last pixel belongs to a box.
 
     Attributes:
         difficult: What objects marked ``difficult`` are: neither to be found nor mistakes if they are
@@ -58,16 +60,27 @@ class Voc(BoxSource):
             found = visible_files(self.path, "*.xml")
             return self._by_folder(found)
         own = {path.stem: path for path in sorted(lists.glob("*.txt"))}
-        # Lists of one class, such as cat_train.txt, are no splits.
-        chosen = self.split_choice.of([name for name in own if name.isalnum()], str(lists))
-        splits: dict[str, list[Path]] = {}
-        for name, split in chosen.items():
-            stems = [line.split()[0] for line in read_lines(own[name]) if line.strip()]
-            splits.setdefault(split, []).extend(folder / f"{stem}.xml" for stem in stems)
-        if "train" not in splits and "trainval" in own:
-            stems = [line.split()[0] for line in read_lines(own["trainval"]) if line.strip()]
-            splits["train"] = [folder / f"{stem}.xml" for stem in stems]
+        stems = _without_repeats(
+            {
+                split: [line.split()[0] for name in names for line in read_lines(own[name]) if line.strip()]
+                for split, names in self._lists(list(own), str(lists)).items()
+            }
+        )
+        splits = {split: [folder / f"{stem}.xml" for stem in some] for split, some in stems.items()}
         return splits if "train" in splits else {"train": visible_files(folder, "*.xml")}
+
+    def _lists(self, names: Sequence[str], where: str) -> dict[str, list[str]]:
+        """Return the names of the lists of each split."""
+        # Lists of one class, such as cat_train.txt, are no splits.
+        chosen = self.split_choice.of([name for name in names if name.isalnum()], where)
+        found: dict[str, list[str]] = {}
+        for name, split in chosen.items():
+            found.setdefault(split, []).append(name)
+        # trainval.txt repeats train.txt and val.txt.
+        if "train" in found and "train" not in self.split_choice.stated:
+            others = [name for name in found["train"] if name.lower() != _TRAIN_AND_VAL]
+            found["train"] = others or found["train"]
+        return found
 
     def _by_folder(self, found: Sequence[Path]) -> dict[str, list[Path]]:
         folders = list(dict.fromkeys(path.parent.name for path in found))
@@ -91,6 +104,17 @@ class Voc(BoxSource):
         width, height = numbers(sides, 2, f"{path}: size")
         image = _image_of(path, tree.findtext("filename") or "")
         return AnnotatedImage(image, image.name, (width, height) if width and height else None, objects)
+
+
+def _without_repeats(splits: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the stems of each split, each once: one of several splits is of test, else of val."""
+    seen: set[str] = set()
+    found = {}
+    for split in ("test", "val", "train"):
+        if split in splits:
+            found[split] = [stem for stem in dict.fromkeys(splits[split]) if stem not in seen]
+            seen.update(found[split])
+    return found
 
 
 def _objects(trees: Sequence[tuple[ElementTree.Element, Path]]) -> list[tuple[ElementTree.Element, str]]:
