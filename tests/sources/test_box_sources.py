@@ -163,12 +163,28 @@ def test_a_size_that_is_not_that_of_the_file_is_noted(tmp_path: Path) -> None:
         ({"image_id": 8}, "annotation 1: image_id 8 is not the id of an image"),
         ({"bbox": [1, 2, 3]}, "annotation 1: '1 2 3' is not a box (allowed: 4 finite numbers)"),
         ({"bbox": [1, 2, 3, float("nan")]}, "annotation 1: '1 2 3 nan' is not a box"),
+        ({"bbox": 5}, "annotation 1: 5 is not a box (allowed: 4 finite numbers)"),
+        ({"bbox": "1234"}, "annotation 1: '1234' is not a box"),
+        ({"bbox": [1, 2, -3, 4]}, "annotation 1: [1, 2, -3, 4] is a box with a negative side"),
+        ({"image_id": [7]}, "annotation 1: image_id [7] is not the id of an image"),
+        ({"category_id": [3]}, "annotation 1: [3] is no id (allowed: an integer or a text)"),
     ],
-    ids=["category", "image", "short box", "no number"],
+    ids=[
+        *("category", "image", "short box", "no number"),
+        *("one number", "a text", "negative", "list for an image", "list for a category"),
+    ],
 )
 def test_odd_annotations_of_coco_are_refused(change: dict[str, Any], line: str, tmp_path: Path) -> None:
     entry = one_image(tmp_path, [{**coco_annotation(7, 1, (0, 0, 0, 9, 9)), **change}])
     assert f"instances_train.json: {line}" in refuse(tmp_path, **entry)
+
+
+def coco_text(**changes: list[dict[str, Any]]) -> str:
+    """Return annotations with images that have a file name each, or other lists of COCO."""
+    images = [{"file_name": "a.png", **image} for image in changes.pop("images", [{"id": 7}])]
+    return json.dumps(
+        {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cell"}], **changes}
+    )
 
 
 @pytest.mark.parametrize(
@@ -178,8 +194,21 @@ def test_odd_annotations_of_coco_are_refused(change: dict[str, Any], line: str, 
         ("{", "cannot be read"),
         (json.dumps({"images": [{}], "annotations": [], "categories": []}), "image None has no file_name"),
         (json.dumps({"images": [], "annotations": [], "categories": []}), "the categories are none"),
+        ("[" * 500_000, "cannot be read"),
+        (coco_text(images=[{}]), "images: None is no id"),
+        (coco_text(images=[{"id": [1]}]), "images: [1] is no id"),
+        (coco_text(images=[{"id": 1.5}]), "images: 1.5 is no id"),
+        (coco_text(images=[{"id": 1}, {"id": 1}]), "images: the id 1 is given twice"),
+        (coco_text(images=[{"id": 1, "file_name": []}]), "image 1 has no file_name"),
+        (coco_text(images=[{"id": 1, "width": "a", "height": 2}]), "['a', 2] is not a width and a height"),
+        (coco_text(categories=[{"id": 1}, {"id": "b"}]), "categories: the categories are none, or have ids"),
+        (coco_text(categories=[{"id": 1}]), "categories: the names are not all different texts"),
+        (coco_text(categories=[{"id": [1]}]), "categories: [1] is no id"),
     ],
-    ids=["a list", "broken", "no file name", "no categories"],
+    ids=[
+        *("a list", "broken", "no file name", "no categories", "deep", "no id", "list as id", "float as id"),
+        *("id twice", "list as name", "text as width", "ids of two kinds", "no category name", "list as key"),
+    ],
 )
 def test_other_json_files_are_refused(text: str, line: str, tmp_path: Path) -> None:
     (tmp_path / SET).mkdir()
