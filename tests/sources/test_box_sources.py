@@ -105,24 +105,39 @@ def one_image(folder: Path, annotations: list[dict[str, Any]], **image: Any) -> 
 
 def test_boxes_beyond_the_image_are_clipped_and_those_without_area_left_out(tmp_path: Path) -> None:
     boxes = [(0, -5, 2, 10, 9), (1, 4, 4, 4, 9), (1, WIDTH + 1, 0, WIDTH + 9, 9)]
+    boxes.append((1, 30, 4, 30 + 1e-7, 9))  # none in float32
     entry = one_image(tmp_path, [coco_annotation(7, number, box) for number, box in enumerate(boxes)])
     raw = read(tmp_path, **entry)
     assert rows_of(raw.train.targets, 0) == [[0, 0, 2, 10, 9]]
     assert "Boxes that reach beyond their image, clipped: 2." in raw.notes
-    assert "Boxes without area in their image, left out: 2." in raw.notes
+    assert "Boxes without area in their image, left out: 3." in raw.notes
 
 
 def test_crowds_are_neither_to_be_found_nor_mistakes(tmp_path: Path) -> None:
     crowd = {**coco_annotation(7, 1, (1, 2, 2, 9, 9)), "iscrowd": 1}
-    raw = read(tmp_path, **one_image(tmp_path, [crowd]))
-    assert rows_of(raw.train.targets, 0) == [[ignored(1), 2, 2, 9, 9]]
-    assert raw.train.targets.counts.tolist() == [0, 0]
+    raw = read(tmp_path, **one_image(tmp_path, [crowd, coco_annotation(7, 2, (0, 2, 2, 9, 9))]))
+    assert rows_of(raw.train.targets, 0) == [[ignored(1), 2, 2, 9, 9], [0, 2, 2, 9, 9]]
+    assert raw.train.targets.counts.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("crowds", [0, 1])
+def test_data_without_an_object_to_be_found_are_refused(crowds: int, tmp_path: Path) -> None:
+    crowd = {**coco_annotation(7, 1, (1, 2, 2, 9, 9)), "iscrowd": 1}
+    assert "no object is to be found" in refuse(tmp_path, **one_image(tmp_path, [crowd] * crowds))
+
+
+def test_xml_files_without_an_object_are_refused(tmp_path: Path) -> None:
+    save_image(tmp_path / SET / "a.png", [], 0)
+    (tmp_path / SET / "a.xml").write_text(voc_xml("a.png", []))
+    assert "no object is to be found" in refuse(tmp_path, source="voc", path=SET)
 
 
 def test_difficult_objects_of_voc_are_ignored_or_kept(tmp_path: Path) -> None:
     save_image(tmp_path / SET / "JPEGImages" / "a.png", [], 0)
     (tmp_path / SET / "Annotations").mkdir()
     (tmp_path / SET / "Annotations" / "a.xml").write_text(voc_xml("a.png", [(1, 0, 0, 9, 9)], difficult=1))
+    save_image(tmp_path / SET / "JPEGImages" / "b.png", [], 1)
+    (tmp_path / SET / "Annotations" / "b.xml").write_text(voc_xml("b.png", [(1, 0, 0, 9, 9)]))
     found = {
         each: read(tmp_path, source="voc", path=SET, difficult=each).train.targets.values[0, 0].tolist()
         for each in ("ignore", "keep")
@@ -270,6 +285,13 @@ def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_annotations_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / SET).mkdir()
     assert SET in refuse(tmp_path, source=name, path=SET)
+
+
+def test_too_few_images_to_carve_from_are_refused(tmp_path: Path) -> None:
+    entry = one_image(tmp_path, [coco_annotation(7, 1, (0, 0, 0, 9, 9))])
+    assert "no example is left for" in refuse(tmp_path, **entry)
+    drawn = {"source": "drawn_boxes", "images": 1, "test_images": 2}
+    assert "no example is left for val once val is carved" in refuse(tmp_path, **drawn)
 
 
 def test_one_class_is_enough(tmp_path: Path) -> None:
