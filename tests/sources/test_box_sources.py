@@ -15,6 +15,7 @@ from distillab.data import Boxes
 from distillab.data.boxes import NO_BOX, ignored
 from distillab.sources import load_dataset, parse_source
 from distillab.sources.voc import LARGEST_XML
+from distillab.sources.yolo import LARGEST_YAML
 from support.box_files import (
     HEIGHT,
     NAMES,
@@ -249,6 +250,31 @@ def test_other_xml_files_are_refused(xml: str, line: str, tmp_path: Path) -> Non
     assert f"train_000000.xml: {line}" in refused.replace(".xml: object", ".xml: object")
 
 
+@pytest.mark.parametrize("encoding", ["nothing", "gbk", "utf-16"])
+def test_xml_files_in_other_encodings_are_refused(encoding: str, tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    file.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'.encode())
+    assert "train_000000.xml: cannot be read" in refuse(tmp_path, source="voc", path=SET)
+
+
+def test_entities_are_refused_in_every_encoding(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    file.write_bytes('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'.encode("utf-16"))
+    assert "declares a document type or entities" in refuse(tmp_path, source="voc", path=SET)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
+def test_xml_files_are_read_in_their_encoding(encoding: str, tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    text = voc_xml("train_000000.png", [(1, 0, 0, 9, 9)]).replace("<name>1<", "<name>abcès<")
+    declared = '<?xml version="1.0" encoding="ISO-8859-1"?>' if encoding == "latin-1" else ""
+    file.write_bytes((declared + text).encode(encoding))
+    assert read(tmp_path, source="voc", path=SET).classes == (*NAMES, "abcès")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -272,6 +298,24 @@ def test_names_of_classes_of_yolo_must_be_known(tmp_path: Path) -> None:
     )
     (tmp_path / SET / "classes.txt").write_text("0\n1\n")
     assert read(tmp_path, source="yolo", path=SET).classes == NAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("names: " + "[" * 100_000, "data.yaml: cannot be read: values are nested more than 50 deep"),
+        ("a: [", "data.yaml: cannot be read"),
+        ("#" * (LARGEST_YAML + 1), "data.yaml: is too large for a list of classes"),
+        ("names: [cell, cell]", "data.yaml: names: 'cell' is the name of two classes"),
+        ("names: [cell, yes]", "data.yaml: names: the name of class 1 is True (allowed: a text"),
+        ("names: {0: cell, 1: [2]}", "data.yaml: names: the name of class 1 is [2]"),
+    ],
+    ids=["deep", "broken", "large", "twice", "a truth value", "a list"],
+)
+def test_other_yaml_files_of_yolo_are_refused(text: str, line: str, tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    (tmp_path / SET / "data.yaml").write_text(text)
+    assert line in refuse(tmp_path, source="yolo", path=SET)
 
 
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from distillab.sources.split_names import visible_files
 LARGEST_XML = 2**22
 """Bytes above which an annotation file is refused."""
 _TRAIN_AND_VAL = "trainval"
-_DECLARATIONS = ("<!DOCTYPE", "<!ENTITY")
 
 
 @source("voc")
@@ -125,23 +124,35 @@ def _objects(trees: Sequence[tuple[ElementTree.Element, Path]]) -> list[tuple[El
     ]
 
 
+class _PlainTree(ElementTree.TreeBuilder):
+    """Builds the tree of a file that has no document type."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse entities: they can expand to more than memory holds, and can name other files."""
+        raise RequestError("declares a document type or entities", where=str(self._path), allowed="plain XML")
+
+
 def _read(path: Path) -> tuple[ElementTree.Element, Path]:
     """Return the root of an annotation file.
 
     Raises:
-        RequestError: It is too large, declares a document type or entities, or is no XML in UTF-8.
+        RequestError: It is too large, declares a document type, or is no XML in UTF-8 or UTF-16, or in the
+            encoding of one byte per character that it declares.
     """
     try:
         if path.stat().st_size > LARGEST_XML:
             raise RequestError(
                 "is too large for an annotation", where=str(path), allowed=f"at most {LARGEST_XML:,} bytes"
             )
-        text = path.read_text(encoding="utf-8-sig")
-        # Entities can expand to more than memory holds, and can name other files.
-        if any(each in text for each in _DECLARATIONS):
-            raise RequestError("declares a document type or entities", where=str(path), allowed="plain XML")
-        return ElementTree.fromstring(text.encode()), path
-    except (OSError, UnicodeError, ElementTree.ParseError) as error:
+        parser = ElementTree.XMLParser(target=_PlainTree(path))
+        return ElementTree.fromstring(path.read_bytes(), parser), path
+    except RequestError:
+        raise
+    except (OSError, LookupError, ValueError, ElementTree.ParseError) as error:  # of encodings, too
         raise RequestError(
             f"cannot be read: {error}", where=str(path), allowed="an annotation of Pascal VOC in XML"
         ) from None
