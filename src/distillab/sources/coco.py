@@ -139,7 +139,7 @@ def _categories(read: JsonObject, where: str) -> dict[Id, str]:
     names = [entry.get("name") for entry in entries.values()]
     if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
         raise RequestError("the names are not all different texts", where=where)
-    return {key: entries[key]["name"] for key in sorted(entries)}  # type: ignore[type-var]
+    return {key: entries[key]["name"] for key in sorted(entries)}
 
 
 def _by_id(entries: list[JsonObject], where: str) -> dict[Id, JsonObject]:
