@@ -26,6 +26,11 @@ def test_an_image_without_boxes_is_labelled_and_an_unknown_one_is_not() -> None:
     assert joined.members.tolist() == [[True, True], [False, False], [False, False]]
 
 
+def test_boxes_of_no_class_have_no_members() -> None:
+    none = Boxes.of([[], []], classes=0)
+    assert none.members.shape == (2, 0) and none.counts.shape == (0,)
+
+
 def test_joined_boxes_have_as_many_rows_as_either_needs() -> None:
     joined = ONE.joined(TWO)
     assert joined.values.shape == (3, 2, 5)

@@ -15,6 +15,7 @@ from distillab.data import Boxes
 from distillab.data.boxes import NO_BOX, ignored
 from distillab.sources import load_dataset, parse_source
 from distillab.sources.voc import LARGEST_XML
+from distillab.sources.yolo import LARGEST_YAML
 from support.box_files import (
     HEIGHT,
     NAMES,
@@ -105,29 +106,65 @@ def one_image(folder: Path, annotations: list[dict[str, Any]], **image: Any) -> 
 
 def test_boxes_beyond_the_image_are_clipped_and_those_without_area_left_out(tmp_path: Path) -> None:
     boxes = [(0, -5, 2, 10, 9), (1, 4, 4, 4, 9), (1, WIDTH + 1, 0, WIDTH + 9, 9)]
+    boxes.append((1, 30, 4, 30 + 1e-7, 9))  # none in float32
     entry = one_image(tmp_path, [coco_annotation(7, number, box) for number, box in enumerate(boxes)])
     raw = read(tmp_path, **entry)
     assert rows_of(raw.train.targets, 0) == [[0, 0, 2, 10, 9]]
     assert "Boxes that reach beyond their image, clipped: 2." in raw.notes
-    assert "Boxes without area in their image, left out: 2." in raw.notes
+    assert "Boxes without area in their image, left out: 3." in raw.notes
 
 
 def test_crowds_are_neither_to_be_found_nor_mistakes(tmp_path: Path) -> None:
     crowd = {**coco_annotation(7, 1, (1, 2, 2, 9, 9)), "iscrowd": 1}
-    raw = read(tmp_path, **one_image(tmp_path, [crowd]))
-    assert rows_of(raw.train.targets, 0) == [[ignored(1), 2, 2, 9, 9]]
-    assert raw.train.targets.counts.tolist() == [0, 0]
+    raw = read(tmp_path, **one_image(tmp_path, [crowd, coco_annotation(7, 2, (0, 2, 2, 9, 9))]))
+    assert rows_of(raw.train.targets, 0) == [[ignored(1), 2, 2, 9, 9], [0, 2, 2, 9, 9]]
+    assert raw.train.targets.counts.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("crowds", [0, 1])
+def test_data_without_an_object_to_be_found_are_refused(crowds: int, tmp_path: Path) -> None:
+    crowd = {**coco_annotation(7, 1, (1, 2, 2, 9, 9)), "iscrowd": 1}
+    assert "no object is to be found" in refuse(tmp_path, **one_image(tmp_path, [crowd] * crowds))
+
+
+def test_xml_files_without_an_object_are_refused(tmp_path: Path) -> None:
+    save_image(tmp_path / SET / "a.png", [], 0)
+    (tmp_path / SET / "a.xml").write_text(voc_xml("a.png", []))
+    assert "no object is to be found" in refuse(tmp_path, source="voc", path=SET)
 
 
 def test_difficult_objects_of_voc_are_ignored_or_kept(tmp_path: Path) -> None:
     save_image(tmp_path / SET / "JPEGImages" / "a.png", [], 0)
     (tmp_path / SET / "Annotations").mkdir()
     (tmp_path / SET / "Annotations" / "a.xml").write_text(voc_xml("a.png", [(1, 0, 0, 9, 9)], difficult=1))
+    save_image(tmp_path / SET / "JPEGImages" / "b.png", [], 1)
+    (tmp_path / SET / "Annotations" / "b.xml").write_text(voc_xml("b.png", [(1, 0, 0, 9, 9)]))
     found = {
         each: read(tmp_path, source="voc", path=SET, difficult=each).train.targets.values[0, 0].tolist()
         for each in ("ignore", "keep")
     }
     assert found == {"ignore": [ignored(0), 0, 0, 9, 9], "keep": [0, 0, 0, 9, 9]}
+
+
+def voc_names(folder: Path, **changes: Any) -> dict[str, list[str]]:
+    """Return the stems of the images of each split."""
+    given = read(folder, source="voc", path=SET, **changes).given()
+    return {split: [Path(name).stem for name in items.names] for split, items in given.items()}
+
+
+def test_the_list_trainval_is_read_only_without_a_list_train(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    lists = tmp_path / SET / "ImageSets" / "Main"
+    standard = voc_names(tmp_path)
+    train, val = ((lists / f"{split}.txt").read_text() for split in ("train", "val"))
+    (lists / "trainval.txt").write_text(train + val + train)
+    assert voc_names(tmp_path) == standard
+    stated = voc_names(tmp_path, splits={"train": "trainval", "val": None})
+    assert stated["train"] == standard["train"] + standard["val"] and "val" not in stated
+    (lists / "train.txt").unlink()
+    assert voc_names(tmp_path) == standard  # images of val are no images of train
+    (lists / "val.txt").unlink()
+    assert voc_names(tmp_path) == stated
 
 
 def test_a_size_that_is_not_that_of_the_file_is_noted(tmp_path: Path) -> None:
@@ -142,12 +179,28 @@ def test_a_size_that_is_not_that_of_the_file_is_noted(tmp_path: Path) -> None:
         ({"image_id": 8}, "annotation 1: image_id 8 is not the id of an image"),
         ({"bbox": [1, 2, 3]}, "annotation 1: '1 2 3' is not a box (allowed: 4 finite numbers)"),
         ({"bbox": [1, 2, 3, float("nan")]}, "annotation 1: '1 2 3 nan' is not a box"),
+        ({"bbox": 5}, "annotation 1: 5 is not a box (allowed: 4 finite numbers)"),
+        ({"bbox": "1234"}, "annotation 1: '1234' is not a box"),
+        ({"bbox": [1, 2, -3, 4]}, "annotation 1: [1, 2, -3, 4] is a box with a negative side"),
+        ({"image_id": [7]}, "annotation 1: image_id [7] is not the id of an image"),
+        ({"category_id": [3]}, "annotation 1: [3] is no id (allowed: an integer or a text)"),
     ],
-    ids=["category", "image", "short box", "no number"],
+    ids=[
+        *("category", "image", "short box", "no number"),
+        *("one number", "a text", "negative", "list for an image", "list for a category"),
+    ],
 )
 def test_odd_annotations_of_coco_are_refused(change: dict[str, Any], line: str, tmp_path: Path) -> None:
     entry = one_image(tmp_path, [{**coco_annotation(7, 1, (0, 0, 0, 9, 9)), **change}])
     assert f"instances_train.json: {line}" in refuse(tmp_path, **entry)
+
+
+def coco_text(**changes: list[dict[str, Any]]) -> str:
+    """Return annotations with images that have a file name each, or other lists of COCO."""
+    images = [{"file_name": "a.png", **image} for image in changes.pop("images", [{"id": 7}])]
+    return json.dumps(
+        {"images": images, "annotations": [], "categories": [{"id": 1, "name": "cell"}], **changes}
+    )
 
 
 @pytest.mark.parametrize(
@@ -157,8 +210,21 @@ def test_odd_annotations_of_coco_are_refused(change: dict[str, Any], line: str, 
         ("{", "cannot be read"),
         (json.dumps({"images": [{}], "annotations": [], "categories": []}), "image None has no file_name"),
         (json.dumps({"images": [], "annotations": [], "categories": []}), "the categories are none"),
+        ("[" * 500_000, "cannot be read"),
+        (coco_text(images=[{}]), "images: None is no id"),
+        (coco_text(images=[{"id": [1]}]), "images: [1] is no id"),
+        (coco_text(images=[{"id": 1.5}]), "images: 1.5 is no id"),
+        (coco_text(images=[{"id": 1}, {"id": 1}]), "images: the id 1 is given twice"),
+        (coco_text(images=[{"id": 1, "file_name": []}]), "image 1 has no file_name"),
+        (coco_text(images=[{"id": 1, "width": "a", "height": 2}]), "['a', 2] is not a width and a height"),
+        (coco_text(categories=[{"id": 1}, {"id": "b"}]), "categories: the categories are none, or have ids"),
+        (coco_text(categories=[{"id": 1}]), "categories: the names are not all different texts"),
+        (coco_text(categories=[{"id": [1]}]), "categories: [1] is no id"),
     ],
-    ids=["a list", "broken", "no file name", "no categories"],
+    ids=[
+        *("a list", "broken", "no file name", "no categories", "deep", "no id", "list as id", "float as id"),
+        *("id twice", "list as name", "text as width", "ids of two kinds", "no category name", "list as key"),
+    ],
 )
 def test_other_json_files_are_refused(text: str, line: str, tmp_path: Path) -> None:
     (tmp_path / SET).mkdir()
@@ -182,6 +248,31 @@ def test_other_xml_files_are_refused(xml: str, line: str, tmp_path: Path) -> Non
     (tmp_path / SET / "Annotations" / "train_000000.xml").write_text(xml)
     refused = refuse(tmp_path, source="voc", path=SET)
     assert f"train_000000.xml: {line}" in refused.replace(".xml: object", ".xml: object")
+
+
+@pytest.mark.parametrize("encoding", ["nothing", "gbk", "utf-16"])
+def test_xml_files_in_other_encodings_are_refused(encoding: str, tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    file.write_bytes(f'<?xml version="1.0" encoding="{encoding}"?><annotation/>'.encode())
+    assert "train_000000.xml: cannot be read" in refuse(tmp_path, source="voc", path=SET)
+
+
+def test_entities_are_refused_in_every_encoding(tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    file.write_bytes('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'.encode("utf-16"))
+    assert "declares a document type or entities" in refuse(tmp_path, source="voc", path=SET)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
+def test_xml_files_are_read_in_their_encoding(encoding: str, tmp_path: Path) -> None:
+    write_voc(tmp_path)
+    file = tmp_path / SET / "Annotations" / "train_000000.xml"
+    text = voc_xml("train_000000.png", [(1, 0, 0, 9, 9)]).replace("<name>1<", "<name>abcès<")
+    declared = '<?xml version="1.0" encoding="ISO-8859-1"?>' if encoding == "latin-1" else ""
+    file.write_bytes((declared + text).encode(encoding))
+    assert read(tmp_path, source="voc", path=SET).classes == (*NAMES, "abcès")
 
 
 @pytest.mark.parametrize(
@@ -209,6 +300,24 @@ def test_names_of_classes_of_yolo_must_be_known(tmp_path: Path) -> None:
     assert read(tmp_path, source="yolo", path=SET).classes == NAMES
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("names: " + "[" * 100_000, "data.yaml: cannot be read: values are nested more than 50 deep"),
+        ("a: [", "data.yaml: cannot be read"),
+        ("#" * (LARGEST_YAML + 1), "data.yaml: is too large for a list of classes"),
+        ("names: [cell, cell]", "data.yaml: names: 'cell' is the name of two classes"),
+        ("names: [cell, yes]", "data.yaml: names: the name of class 1 is True (allowed: a text"),
+        ("names: {0: cell, 1: [2]}", "data.yaml: names: the name of class 1 is [2]"),
+    ],
+    ids=["deep", "broken", "large", "twice", "a truth value", "a list"],
+)
+def test_other_yaml_files_of_yolo_are_refused(text: str, line: str, tmp_path: Path) -> None:
+    write_yolo(tmp_path)
+    (tmp_path / SET / "data.yaml").write_text(text)
+    assert line in refuse(tmp_path, source="yolo", path=SET)
+
+
 def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
     write_box_table(tmp_path)
     table = tmp_path / SET / "train_labels.csv"
@@ -220,6 +329,13 @@ def test_a_table_without_a_column_is_refused(tmp_path: Path) -> None:
 def test_a_folder_without_annotations_is_refused(name: str, tmp_path: Path) -> None:
     (tmp_path / SET).mkdir()
     assert SET in refuse(tmp_path, source=name, path=SET)
+
+
+def test_too_few_images_to_carve_from_are_refused(tmp_path: Path) -> None:
+    entry = one_image(tmp_path, [coco_annotation(7, 1, (0, 0, 0, 9, 9))])
+    assert "no example is left for" in refuse(tmp_path, **entry)
+    drawn = {"source": "drawn_boxes", "images": 1, "test_images": 2}
+    assert "no example is left for val once val is carved" in refuse(tmp_path, **drawn)
 
 
 def test_one_class_is_enough(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from distillab.artefacts import LOGITS, load_logits
 from distillab.cli import execute
+from distillab.evidence.orbits import has_orbits
 from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
 from support.box_files import write_coco
@@ -48,6 +49,13 @@ def test_students_are_judged_by_average_precision(folder: StudyFolder) -> None:
     assert {row["metric"] for row in read_rows(folder.effects_file)} >= {"ap50", "map", "worst_class_ap50"}
     by_class = [row for row in read_rows(folder.labels_file) if row["method"] == "ce"]
     assert {row["label"] for row in by_class} == {"disc", "square", "ring"}
+
+
+@pytest.mark.parametrize("task", ["detection", "classification"])
+def test_alignment_over_orbits_is_of_whole_images(task: str, folder: StudyFolder) -> None:
+    recipe = folder.spec.recipe.model_copy(update={"views": "dihedral"})
+    spec = folder.spec.model_copy(update={"recipe": recipe, "task": task})
+    assert has_orbits(spec) == (task == "classification")
 
 
 def test_a_hundred_boxes_per_test_image_are_stored(folder: StudyFolder) -> None:

@@ -273,3 +273,10 @@ def test_quality_within_groups() -> None:
     stored = stored_of([OBJECTS[0], [], []])
     assert task.per_group(stored, TARGETS, groups) == {0: 1.0, 1: 0.0}
     assert task.measure(stored, TARGETS, groups=groups)["worst_group_ap50"] == 0.0
+
+
+def test_a_group_without_objects_has_no_quality() -> None:
+    task, groups = Detection(), np.array([0, 0, 1])
+    stored = stored_of(OBJECTS)
+    assert task.per_group(stored, TARGETS, groups) == pytest.approx({0: 1.0, 1: np.nan}, nan_ok=True)
+    assert task.measure(stored, TARGETS, groups=groups)["worst_group_ap50"] == 1.0

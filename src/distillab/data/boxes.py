@@ -114,7 +114,10 @@ class Boxes(Targets):
     @property
     def members(self) -> npt.NDArray[np.bool_]:
         """Whether each image is known to have an object of each class, bool ``[N, classes]``."""
-        return np.stack([(self.values[..., 0] == label).any(axis=1) for label in range(self.classes)], axis=1)
+        found = np.zeros((len(self), self.classes), dtype=np.bool_)
+        for label in range(self.classes):
+            found[:, label] = (self.values[..., 0] == label).any(axis=1)
+        return found
 
     def belong_to(self, kept: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return that all images remain, bool ``[N]``: an image need not have any object."""

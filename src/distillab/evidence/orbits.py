@@ -65,7 +65,9 @@ def alignment_schema(factors: Mapping[str, bool], *, tuned: bool = False) -> pa.
 
 
 def has_orbits(spec: StudySpec) -> bool:
-    """Return True if the views of a study are the eight of a square."""
+    """Return True if the views of a study are the eight of a square, and its task is about whole images."""
+    if spec.task_config().dense:
+        return False
     views = spec.recipe.views
     return "dihedral" in ([views] if isinstance(views, str) else [name for step in views for name in step])
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from distillab.data.boxes import Boxes, ignored
 from distillab.errors import RequestError
 from distillab.modalities.image.decoding import DAMAGE, displayed_size
@@ -127,6 +129,12 @@ class BoxSource(ImageSource):
         }
         if "train" not in splits:
             raise RequestError("there is no train split", where=self.kind, allowed="`splits: {train: NAME}`")
+        if not any(split.targets.counts.any() for split in splits.values()):
+            raise RequestError(
+                "no object is to be found",
+                where=self.kind,
+                allowed="an image with an object that is neither a crowd nor difficult",
+            )
         notes = tuple(f"{text}: {counts[what]:,}." for what, text in _NOTES.items() if counts[what])
         return RawSplits(
             found.classes,
@@ -149,8 +157,9 @@ class BoxSource(ImageSource):
         for each in image.objects:
             row = _within(each, annotated)
             counts[CLIPPED] += row != (each.left, each.top, each.right, each.bottom)
+            # As boxes are stored: a thin one that has an area in float64 may have none.
             left, top, right, bottom = (
-                edge * to / of
+                float(np.float32(edge * to / of))
                 for edge, to, of in zip(row, (*stored, *stored), (*annotated, *annotated), strict=True)
             )
             if not (left < right and top < bottom):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distillab.data.boxes import Boxes
-from distillab.data.duplicates import SPLITS
+from distillab.data.duplicates import SPLITS, Parts
 from distillab.data.examples import Indices
 from distillab.data.splits import check_enough, check_enough_groups, inseparable
 from distillab.data.targets import Identities, Targets
@@ -125,6 +125,21 @@ def check_both_sides(table: ExampleTable, name: str, sides: list[Targets]) -> No
             where="split_by",
             allowed="more groups per class, another `split_seed`, or, of groups, `split_by: image`",
         )
+
+
+def check_not_empty(parts: Parts, carved: str) -> None:
+    """Raise RequestError if train or a split that was carved from it has no example.
+
+    Args:
+        parts: int8 ``[N]``, the split of each example.
+        carved: The name of the split that was carved.
+    """
+    for name in (carved, SPLITS[TRAIN]):
+        if not (parts == SPLITS.index(name)).any():
+            raise RequestError(
+                f"no example is left for {name} once {carved} is carved from train",
+                allowed="more examples, or a split that the source has",
+            )
 
 
 def check_trainable(table: ExampleTable) -> None:

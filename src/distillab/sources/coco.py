@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import reprlib
 from pathlib import Path
 
 from distillab.canonical import JsonObject
@@ -19,6 +20,7 @@ from distillab.sources.source import SourcePath, source
 from distillab.sources.split_names import visible_files
 
 _INSTANCES = "instances"  # the kind of annotations in the names of COCO's own files
+Id = int | str
 
 
 @source("coco")
@@ -82,26 +84,25 @@ class Coco(BoxSource):
                 )
         return files
 
-    def _split(self, read: JsonObject, ids: list[int], file: Path) -> list[AnnotatedImage]:
-        objects: dict[int, list[AnnotatedObject]] = {}
-        images = {image.get("id"): image for image in read["images"]}
+    def _split(self, read: JsonObject, ids: list[Id], file: Path) -> list[AnnotatedImage]:
+        objects: dict[Id, list[AnnotatedObject]] = {}
+        images = _by_id(read["images"], f"{file}: images")
         for entry in read["annotations"]:
-            where = f"{file}: annotation {entry.get('id')}"
-            if entry.get("image_id") not in images:
-                raise RequestError(
-                    f"image_id {entry.get('image_id')!r} is not the id of an image", where=where
-                )
-            left, top, width, height = numbers(entry.get("bbox") or (), 4, where)
-            label = class_position(entry.get("category_id"), ids, where)
+            where = f"{file}: annotation {_shown(entry.get('id'))}"
+            key = entry.get("image_id")
+            if not _is_id(key) or key not in images:
+                raise RequestError(f"image_id {_shown(key)} is not the id of an image", where=where)
+            left, top, width, height = _box(entry.get("bbox"), where)
+            label = class_position(_id(entry.get("category_id"), where), ids, where)
             found = AnnotatedObject(
                 label, left, top, left + width, top + height, counted=not entry.get("iscrowd")
             )
-            objects.setdefault(entry["image_id"], []).append(found)
+            objects.setdefault(key, []).append(found)
         folders = [self.images] if self.images else _folders(file)
         return [
             AnnotatedImage(
-                _first_existing(folders, str(image["file_name"])),
-                str(image["file_name"]),
+                _first_existing(folders, image["file_name"]),
+                image["file_name"],
                 _size(image, f"{file}: image {key}"),
                 objects.get(key, ()),
             )
@@ -112,16 +113,16 @@ class Coco(BoxSource):
 def _read(path: Path) -> JsonObject:
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a JSON file") from None
     for key in ("images", "annotations", "categories"):
         if not isinstance(found, dict) or not _is_table(found.get(key)):
             raise RequestError(
                 f"there is no list {key!r}", where=str(path), allowed="images, annotations and categories"
             )
-    unnamed = next((image for image in found["images"] if "file_name" not in image), None)
-    if unnamed is not None:
-        raise RequestError(f"image {unnamed.get('id')} has no file_name", where=str(path))
+    for image in found["images"]:
+        if not isinstance(image.get("file_name"), str):
+            raise RequestError(f"image {_shown(image.get('id'))} has no file_name", where=str(path))
     return dict(found)
 
 
@@ -129,20 +130,66 @@ def _is_table(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
 
 
-def _categories(read: JsonObject, where: str) -> dict[int, str]:
+def _categories(read: JsonObject, where: str) -> dict[Id, str]:
     """Return the names of the classes by their ids, in the order of these."""
-    found = sorted((entry.get("id"), str(entry.get("name"))) for entry in read["categories"])
-    if not found or len({key for key, _ in found}) < len(found) or len({n for _, n in found}) < len(found):
-        raise RequestError("the categories are none, or not all different", where=f"{where}: categories")
-    return dict(found)
+    where = f"{where}: categories"
+    entries = _by_id(read["categories"], where)
+    if not entries or len({type(key) for key in entries}) > 1:
+        raise RequestError("the categories are none, or have ids of two kinds", where=where)
+    names = [entry.get("name") for entry in entries.values()]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+        raise RequestError("the names are not all different texts", where=where)
+    return {key: entries[key]["name"] for key in sorted(entries)}
+
+
+def _by_id(entries: list[JsonObject], where: str) -> dict[Id, JsonObject]:
+    """Return entries by their ids. Raises RequestError if an id is none or is given twice."""
+    found: dict[Id, JsonObject] = {}
+    for entry in entries:
+        key = _id(entry.get("id"), where)
+        if key in found:
+            raise RequestError(f"the id {_shown(key)} is given twice", where=where, allowed="different ids")
+        found[key] = entry
+    return found
+
+
+def _id(value: object, where: str) -> Id:
+    if isinstance(value, int | str) and _is_id(value):
+        return value
+    raise RequestError(f"{_shown(value)} is no id", where=where, allowed="an integer or a text")
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
+
+
+def _box(value: object, where: str) -> tuple[float, ...]:
+    """Return left, top, width and height. Raises RequestError if they are no box."""
+    found = _numbers(value, 4, "a box", where)
+    if min(found[2:]) < 0:
+        raise RequestError(f"{_shown(value)} is a box with a negative side", where=where)
+    return found
 
 
 def _size(image: JsonObject, where: str) -> tuple[float, float] | None:
     """Return the width and height that an image is annotated in, None if they are not stated."""
     if not image.get("width") or not image.get("height"):
         return None
-    width, height = numbers((image["width"], image["height"]), 2, where)
+    width, height = _numbers([image["width"], image["height"]], 2, "a width and a height", where)
+    if min(width, height) < 0:
+        raise RequestError(f"{_shown([width, height])} has a negative side", where=where)
     return width, height
+
+
+def _numbers(value: object, count: int, what: str, where: str) -> tuple[float, ...]:
+    if not isinstance(value, list) or not all(type(each) in (int, float) for each in value):
+        raise RequestError(f"{_shown(value)} is not {what}", where=where, allowed=f"{count} finite numbers")
+    return numbers(value, count, where)
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message shows it, however long and deep it is."""
+    return reprlib.repr(value)
 
 
 def _folders(file: Path) -> list[Path]:

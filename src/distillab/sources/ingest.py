@@ -29,6 +29,7 @@ from distillab.sources.checks import (
     check_classes,
     check_emptied,
     check_groups,
+    check_not_empty,
     check_trainable,
 )
 from distillab.sources.folder_tree import describe_left_out
@@ -217,6 +218,7 @@ def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[s
         parts[rows[mask]] = part
         if together is not None:
             check_both_sides(table, name, [table.targets_of(parts == each) for each in (TRAIN, part)])
+        check_not_empty(parts, name)
     return replace(table, parts=parts)
 
 

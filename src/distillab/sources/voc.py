@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
@@ -16,7 +16,7 @@ from distillab.sources.split_names import visible_files
 
 LARGEST_XML = 2**22
 """Bytes above which an annotation file is refused."""
-_DECLARATIONS = ("<!DOCTYPE", "<!ENTITY")
+_TRAIN_AND_VAL = "trainval"
 
 
 @source("voc")
@@ -25,8 +25,9 @@ class Voc(BoxSource):
 
     ``path`` is a folder like ``VOC2007``, with ``Annotations``, ``JPEGImages`` and the lists
     ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` where there are any; or a folder in which the
-    XML files lie beside their images, in a folder per split. The classes are in alphabetical order.
-    Coordinates count pixels from 1, and the last pixel belongs to a box.
+    XML files lie beside their images, in a folder per split. ``trainval.txt`` is read if there is no
+    ``train.txt``; an image that several lists name is of test, else of val. The classes are in alphabetical
+    order. Coordinates count pixels from 1, and the last pixel belongs to a box.
 
     Attributes:
         difficult: What objects marked ``difficult`` are: neither to be found nor mistakes if they are
@@ -58,16 +59,27 @@ class Voc(BoxSource):
             found = visible_files(self.path, "*.xml")
             return self._by_folder(found)
         own = {path.stem: path for path in sorted(lists.glob("*.txt"))}
-        # Lists of one class, such as cat_train.txt, are no splits.
-        chosen = self.split_choice.of([name for name in own if name.isalnum()], str(lists))
-        splits: dict[str, list[Path]] = {}
-        for name, split in chosen.items():
-            stems = [line.split()[0] for line in read_lines(own[name]) if line.strip()]
-            splits.setdefault(split, []).extend(folder / f"{stem}.xml" for stem in stems)
-        if "train" not in splits and "trainval" in own:
-            stems = [line.split()[0] for line in read_lines(own["trainval"]) if line.strip()]
-            splits["train"] = [folder / f"{stem}.xml" for stem in stems]
+        stems = _without_repeats(
+            {
+                split: [line.split()[0] for name in names for line in read_lines(own[name]) if line.strip()]
+                for split, names in self._lists(list(own), str(lists)).items()
+            }
+        )
+        splits = {split: [folder / f"{stem}.xml" for stem in some] for split, some in stems.items()}
         return splits if "train" in splits else {"train": visible_files(folder, "*.xml")}
+
+    def _lists(self, names: Sequence[str], where: str) -> dict[str, list[str]]:
+        """Return the names of the lists of each split."""
+        # Lists of one class, such as cat_train.txt, are no splits.
+        chosen = self.split_choice.of([name for name in names if name.isalnum()], where)
+        found: dict[str, list[str]] = {}
+        for name, split in chosen.items():
+            found.setdefault(split, []).append(name)
+        # trainval.txt repeats train.txt and val.txt.
+        if "train" in found and "train" not in self.split_choice.stated:
+            others = [name for name in found["train"] if name.lower() != _TRAIN_AND_VAL]
+            found["train"] = others or found["train"]
+        return found
 
     def _by_folder(self, found: Sequence[Path]) -> dict[str, list[Path]]:
         folders = list(dict.fromkeys(path.parent.name for path in found))
@@ -93,6 +105,17 @@ class Voc(BoxSource):
         return AnnotatedImage(image, image.name, (width, height) if width and height else None, objects)
 
 
+def _without_repeats(splits: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the stems of each split, each once: one of several splits is of test, else of val."""
+    seen: set[str] = set()
+    found = {}
+    for split in ("test", "val", "train"):
+        if split in splits:
+            found[split] = [stem for stem in dict.fromkeys(splits[split]) if stem not in seen]
+            seen.update(found[split])
+    return found
+
+
 def _objects(trees: Sequence[tuple[ElementTree.Element, Path]]) -> list[tuple[ElementTree.Element, str]]:
     return [
         (found, f"{path}: object {place}")
@@ -101,23 +124,35 @@ def _objects(trees: Sequence[tuple[ElementTree.Element, Path]]) -> list[tuple[El
     ]
 
 
+class _PlainTree(ElementTree.TreeBuilder):
+    """Builds the tree of a file that has no document type."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """Refuse entities: they can expand to more than memory holds, and can name other files."""
+        raise RequestError("declares a document type or entities", where=str(self._path), allowed="plain XML")
+
+
 def _read(path: Path) -> tuple[ElementTree.Element, Path]:
     """Return the root of an annotation file.
 
     Raises:
-        RequestError: It is too large, declares a document type or entities, or is no XML in UTF-8.
+        RequestError: It is too large, declares a document type, or is no XML in UTF-8 or UTF-16, or in the
+            encoding of one byte per character that it declares.
     """
     try:
         if path.stat().st_size > LARGEST_XML:
             raise RequestError(
                 "is too large for an annotation", where=str(path), allowed=f"at most {LARGEST_XML:,} bytes"
             )
-        text = path.read_text(encoding="utf-8-sig")
-        # Entities can expand to more than memory holds, and can name other files.
-        if any(each in text for each in _DECLARATIONS):
-            raise RequestError("declares a document type or entities", where=str(path), allowed="plain XML")
-        return ElementTree.fromstring(text.encode()), path
-    except (OSError, UnicodeError, ElementTree.ParseError) as error:
+        parser = ElementTree.XMLParser(target=_PlainTree(path))
+        return ElementTree.fromstring(path.read_bytes(), parser), path
+    except RequestError:
+        raise
+    except (OSError, LookupError, ValueError, ElementTree.ParseError) as error:  # of encodings, too
         raise RequestError(
             f"cannot be read: {error}", where=str(path), allowed="an annotation of Pascal VOC in XML"
         ) from None

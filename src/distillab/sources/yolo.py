@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
+from distillab.bounded_yaml import MOST_CHARACTERS, checked_node, values_of_node
 from distillab.errors import RequestError
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.box_source import AnnotatedImage, AnnotatedObject, Annotations, BoxSource, numbers
@@ -13,6 +15,8 @@ from distillab.sources.delimited import read_lines
 from distillab.sources.source import source
 from distillab.sources.split_names import visible_files
 
+LARGEST_YAML = 4 * MOST_CHARACTERS
+"""Bytes above which a YAML file is refused."""
 _LISTS = ("classes.txt", "obj.names")
 
 
@@ -51,19 +55,17 @@ class Yolo(BoxSource):
     def _classes(self) -> tuple[str, ...]:
         """Return the names of the classes. Raises RequestError if no file has them."""
         for path in sorted([*self.path.glob("*.yaml"), *self.path.glob("*.yml")]):
-            try:
-                read = yaml.safe_load(path.read_text(encoding="utf-8"))
-            except (OSError, UnicodeError, yaml.YAMLError) as error:
-                reason = str(error).splitlines()[0]
-                raise RequestError(f"cannot be read: {reason}", where=str(path)) from None
+            read = _read_yaml(path)
             names = read.get("names") if isinstance(read, dict) else None
             if isinstance(names, dict):
-                names = [names[key] for key in sorted(names)] if set(names) == set(range(len(names))) else []
+                numbered = set(names) == set(range(len(names)))
+                names = [names[place] for place in range(len(names))] if numbered else []
             if isinstance(names, list) and names:
-                return tuple(map(str, names))
+                return _different(names, f"{path}: names")
         for name in _LISTS:
             if (self.path / name).is_file():
-                return tuple(line.strip() for line in read_lines(self.path / name) if line.strip())
+                lines = [line.strip() for line in read_lines(self.path / name) if line.strip()]
+                return _different(lines, str(self.path / name))
         raise RequestError(
             "no file names the classes",
             where=str(self.path),
@@ -82,6 +84,33 @@ class Yolo(BoxSource):
                     objects.append(_object(line, classes, f"{file}: line {number}"))
         name = path.relative_to(self.path).as_posix()
         return AnnotatedImage(path, name, None, objects, relative=True)
+
+
+def _read_yaml(path: Path) -> object:
+    """Return the values of a YAML file. Raises RequestError if it is none, or too large."""
+    try:
+        if path.stat().st_size > LARGEST_YAML:
+            raise RequestError(
+                "is too large for a list of classes",
+                where=str(path),
+                allowed=f"at most {LARGEST_YAML:,} bytes",
+            )
+        node = checked_node(path.read_text(encoding="utf-8"))
+        return None if node is None else values_of_node(node)
+    except (OSError, UnicodeError, yaml.YAMLError) as error:
+        raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a YAML file") from None
+
+
+def _different(names: Sequence[object], where: str) -> tuple[str, ...]:
+    """Return the names of classes. Raises RequestError unless all are texts, and each another one."""
+    for place, name in enumerate(names):
+        if not isinstance(name, str):
+            raise RequestError(
+                f"the name of class {place} is {name!r}", where=where, allowed="a text, in quotes if need be"
+            )
+        if name in names[:place]:
+            raise RequestError(f"{name!r} is the name of two classes", where=where, allowed="different names")
+    return tuple(map(str, names))
 
 
 def _object(line: str, classes: tuple[str, ...], where: str) -> AnnotatedObject:

@@ -156,7 +156,7 @@ class Detection(Task):
         return average_precisions(logits, _boxes(targets))
 
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
-        """Return the mean AP50 within each group."""
+        """Return the mean AP50 within each group; NaN for one without objects."""
         return group_ap50(logits, _boxes(targets), groups)
 
     def undefined_classes(self, targets: Targets) -> int:

@@ -111,11 +111,12 @@ def ap50_contributions(stored: Logits, boxes: Boxes) -> Values:
 
 
 def group_ap50(stored: Logits, boxes: Boxes, groups: GroupArray) -> dict[int, float]:
-    """Return the mean AP50 of the images of each group that occurs."""
+    """Return the mean AP50 of the images of each group that occurs; NaN for one without objects."""
     found = {}
     for group in np.unique(groups):
         rows = np.flatnonzero(groups == group)
-        found[int(group)] = mean_ap50(stored[rows], boxes.take(rows))
+        here = boxes.take(rows)
+        found[int(group)] = mean_ap50(stored[rows], here) if here.objects.any() else float("nan")
     return found
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from distillab.bounded_yaml import checked_node, values_of_node
 from distillab.errors import RequestError
-from distillab.study.spec.bounded_yaml import checked_node, values_of_node
 
 _TEXT = "tag:yaml.org,2002:str"
 _NULL = "tag:yaml.org,2002:null"
@@ -31,7 +31,7 @@ def load_study_yaml(text: str, place: tuple[str, ...] = ()) -> Any:
         place: The keys on the way to it, such as ``("data", "classes")``.
 
     Raises:
-        yaml.YAMLError: The text is not accepted; see :func:`~distillab.study.spec.bounded_yaml.checked_node`.
+        yaml.YAMLError: The text is not accepted; see :func:`~distillab.bounded_yaml.checked_node`.
 
     Example:
         >>> load_study_yaml("data: {classes: [yes, no, 007, 1.0, null], val: 0.1}")
