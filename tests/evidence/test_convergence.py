@@ -347,3 +347,9 @@ def test_epochs_are_compared_at_equal_levels_of_the_other_factors() -> None:
     ]
     [sentence] = confounded_with_epochs(rows)
     assert sentence.startswith("Epochs fall from 100 to 10 as size grows, at 100 steps")
+
+
+def test_networks_that_learned_nothing_are_not_trained_long_enough() -> None:
+    nothing = Arm(scores={0: 0.0, 1: 0.0}, doubled={0: 0.0, 1: 0.0})
+    found = judge_convergence({"ce": nothing, "kd": nothing}, "kd")
+    assert found.converged is None and "nothing is learned yet" in found.reason

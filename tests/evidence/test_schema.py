@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from distillab.errors import RequestError
-from distillab.evidence.schema import VERSION, effects_schema, read_rows, results_schema, write_table
+from distillab.evidence.schema import effects_schema, read_rows, results_schema, write_table
+from distillab.evidence.table_schema import VERSION
 from distillab.tasks import Classification
 
 TASK = Classification()

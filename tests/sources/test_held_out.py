@@ -174,3 +174,15 @@ def test_other_tasks_and_factors_refuse_held_out_classes(
     assert "cannot change identities that are not trained on" in refusal_of_plan(voices, values, capsys)
     (voices / "study.yaml").write_text(yaml.safe_dump({**values, "factors": {}}))
     assert execute(["plan", str(voices / "study.yaml")]) == 0
+
+
+@pytest.mark.parametrize("command", ["profile", "advise", "distill"])
+def test_commands_for_classifiers_refuse_held_out_classes(
+    voices: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    entry = {"class_pattern": r"(id\d+)/", "seconds": 0.25, "n_mels": 8, "unseen_classes": 2}
+    keys = [part for key, value in entry.items() for part in ("--set", f"{key}={value}")]
+    further = {"distill": ["--student", "resnet8", "--out", str(voices / "out")], "advise": ["--budget", "0"]}
+    assert execute([command, f"audio:{voices / 'wav'}", *keys, *further.get(command, [])]) == 2
+    [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
+    assert "does not work with classes that are not trained on" in line

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from pathlib import Path
 
@@ -147,8 +146,12 @@ def test_any_values_make_a_study_or_one_line(values: dict[str, object]) -> None:
 @given(st.text(alphabet="abc:&*!-[]{}, \n\t'\"|>%@`?#0123456789.~<=", max_size=60))
 @settings(max_examples=400, deadline=None)
 def test_any_text_is_read_or_refused_as_yaml(text: str) -> None:
-    with contextlib.suppress(yaml.YAMLError):
-        load_study_yaml(text)
+    try:
+        values = load_study_yaml(text)
+    except yaml.YAMLError as error:
+        assert str(error)
+    else:
+        assert load_study_yaml(yaml.safe_dump(values)) == values
 
 
 def test_variables_are_replaced_once_and_not_in_notes(

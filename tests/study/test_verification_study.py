@@ -184,7 +184,7 @@ def test_classes_that_nothing_was_trained_on_are_verified_and_retrieved(tmp_path
     ("changes", "message"),
     [
         ({"explain": {"attributions": ["grad_cam"]}}, "no network has an output for the test examples"),
-        ({"rare_classes": "drop"}, "rare classes are not treated where other classes are held out"),
+        ({"rare_classes": "drop"}, "rare classes are neither dropped nor merged where other classes"),
         ({"trials": "same.txt"}, "has no trials of one identity, or none of two"),
     ],
 )

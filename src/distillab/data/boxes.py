@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from distillab.data.targets import TARGET_KINDS, UNLABELLED, Targets
+from distillab.data.targets import UNLABELLED, Targets
 from distillab.errors import RequestError
 
 NO_BOX = -1
@@ -202,6 +202,3 @@ def refuse_boxes(targets: Targets, what: str) -> None:
         raise RequestError(
             f"{what} does not work with boxes", allowed="data with labels, or a study with `task: detection`"
         )
-
-
-TARGET_KINDS[Boxes.kind] = Boxes

@@ -18,6 +18,10 @@ UNLABELLED = -1
 """In place of a label that is not known."""
 
 
+TARGET_KINDS: dict[str, type[Targets]] = {}
+"""The kinds of targets, by the name that a stored dataset has of them; each kind enters itself."""
+
+
 @dataclass(frozen=True, eq=False)
 class Targets(ABC):
     """Targets of N examples. Immutable: every cut returns new targets.
@@ -38,6 +42,9 @@ class Targets(ABC):
 
     kind: ClassVar[str]
     complete: ClassVar[bool]
+
+    def __init_subclass__(cls) -> None:
+        TARGET_KINDS[cls.kind] = cls
 
     def __len__(self) -> int:
         return len(self.values)
@@ -304,10 +311,6 @@ class LabelSets(Targets):
             for part in parts
         ]
         return self.with_values(np.stack(columns, axis=1), classes)
-
-
-TARGET_KINDS: dict[str, type[Targets]] = {each.kind: each for each in (Labels, Identities, LabelSets)}
-"""The kinds of targets, by the name that a stored dataset has of them."""
 
 
 def refuse_identities(tests: Iterable[Targets], what: str) -> None:

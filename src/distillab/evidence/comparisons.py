@@ -32,6 +32,7 @@ class Comparisons:
         margin: The margin of practical equivalence of ``metric``.
         alpha: 1 - confidence.
         phrases: How the levels of each factor are written.
+        tested: What a test set is a draw of, in plain words.
     """
 
     effects: Sequence[Row]
@@ -46,6 +47,7 @@ class Comparisons:
     margin: float
     alpha: float
     phrases: Phrases
+    tested: str = "test examples"
 
     @property
     def plain(self) -> str:
@@ -95,6 +97,7 @@ def compare(
         margin=metric.margin_for(margin),
         alpha=round(1.0 - confidence, 10),
         phrases=phrases,
+        tested="identities" if task.draws_classes else "test examples",
     )
 
 

@@ -169,6 +169,8 @@ def judge_convergence(arms: Mapping[str, Arm], method: str, tolerated: float = L
         ['not converged', 'converged']
     """
     arm = arms[method]
+    if not any((*arm.scores.values(), *arm.doubled.values())):
+        return Convergence("cannot judge", reason="all scores are 0, so that nothing is learned yet")
     probe, curve = _probe_change(arms, arm, tolerated), _curve_change(arm, tolerated)
     probes = len(_probed(arm))
     if probe is not None and probe.judgment != "cannot judge":

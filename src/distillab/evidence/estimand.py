@@ -42,10 +42,10 @@ def estimand(study: Comparisons, *, same_views: bool = False) -> str:
         covered.append("other teachers trained alike")
     # Equal intervals cover new test examples too: their draw was estimated to add nothing.
     if any(row.get("ci_low_same_test") is not None for row in rows):
-        covered.append("new test examples")
+        covered.append(f"new {study.tested}")
         rest = ""
     else:
-        rest = ", for the same test examples"
+        rest = f", for the same {study.tested}"
     fixed = ["this one teacher"] * (teachers == 1) + ["these views"] * same_views
     given = f", with {listed(fixed)}" if fixed else ""
     return f"Intervals cover {listed(covered)}{given}{rest}."

@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from distillab.evidence.exits import PLACE
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.schema import VERSION, write_table
+from distillab.evidence.schema import write_table
+from distillab.evidence.table_schema import run_columns, table_schema, text_columns
 from distillab.tasks import Task
 
 LabelScores = Mapping[str, tuple[float, int]]
@@ -30,17 +31,12 @@ def labels_schema(factors: Mapping[str, bool], *, tuned: bool = False) -> pa.Sch
         >>> labels_schema({}).names[-4:]
         ['label', 'metric', 'n_test', 'score']
     """
-    texts = ("provenance", "teacher", "student", *(["setting"] if tuned else []), "method")
-    columns = {
-        **dict.fromkeys(("run_id", "dataset"), pa.string()),
-        **{f"{FACTOR}{name}": pa.string() if names else pa.float64() for name, names in factors.items()},
-        **dict.fromkeys(texts, pa.string()),
-        "seed": pa.int64(),
-        **dict.fromkeys(("label", "metric"), pa.string()),
-        "n_test": pa.int64(),
-        "score": pa.float64(),
-    }
-    return pa.schema(list(columns.items()), metadata={"table": "labels", "version": str(VERSION)})
+    return table_schema(
+        "labels",
+        run_columns(["run_id", "dataset"], factors, tuned=tuned)
+        | text_columns("label", "metric")
+        | {"n_test": pa.int64(), "score": pa.float64()},
+    )
 
 
 def label_rows(rows: Iterable[Row], scores: Iterable[LabelScores | None], task: Task) -> list[Row]:

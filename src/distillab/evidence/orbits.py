@@ -18,10 +18,12 @@ from distillab.evidence.alignment import Representation, linear_cka, orbit_cosin
 from distillab.evidence.compared_teachers import ComparedTeachers
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.results import Measurements
-from distillab.evidence.schema import VERSION, read_rows, write_table
+from distillab.evidence.schema import read_rows, write_table
+from distillab.evidence.table_schema import number_columns, run_columns, table_schema, text_columns
 from distillab.modalities import normalization_of
 from distillab.modalities.views.dihedral import ORDER, dihedral_view, require_square
 from distillab.models import InputSpec, TappedModel, inspect_network
+from distillab.models.orbit import OrbitMean
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
@@ -51,17 +53,13 @@ def alignment_schema(factors: Mapping[str, bool], *, tuned: bool = False) -> pa.
         >>> alignment_schema({}).names[-5:]
         ['n_images', 'cka', 'cosine', 'spread', 'teacher_spread']
     """
-    texts = ("provenance", "teacher", "student", *(["setting"] if tuned else []), "method")
-    columns = {
-        **dict.fromkeys(("run_id", "dataset"), pa.string()),
-        **{f"{FACTOR}{name}": pa.string() if names else pa.float64() for name, names in factors.items()},
-        **dict.fromkeys(texts, pa.string()),
-        "seed": pa.int64(),
-        "teacher_run": pa.string(),
-        "n_images": pa.int64(),
-        **dict.fromkeys(_SCORES, pa.float64()),
-    }
-    return pa.schema(list(columns.items()), metadata={"table": "alignment", "version": str(VERSION)})
+    return table_schema(
+        "alignment",
+        run_columns(["run_id", "dataset"], factors, tuned=tuned)
+        | text_columns("teacher_run")
+        | {"n_images": pa.int64()}
+        | number_columns(_SCORES),
+    )
 
 
 def has_orbits(spec: StudySpec) -> bool:
@@ -184,8 +182,10 @@ def embeddings_of(network: nn.Module, name: str, views: Tensor) -> tuple[Represe
     """Return the embeddings ``[N * 8, D]`` of a network (or logits) and the logits ``[N, 8, C]``."""
     info = inspect_network(network, InputSpec(*views.shape[2:]), name=name)
     needs = {"embedding"} if info.taps.classifier else set()
+    # The mean over the orbit is the same for all views.
+    different = 1 if isinstance(network, OrbitMean) else ORDER
     with TappedModel(network, needs, info.taps) as tapped, torch.inference_mode():
-        found = [tapped(views[:, number]) for number in range(ORDER)]
+        found = [tapped(views[:, number]) for number in range(different)] * (ORDER // different)
     logits = torch.stack([each.logits for each in found], dim=1).numpy()
     embeddings = [each.logits if each.embedding is None else each.embedding for each in found]
     return torch.cat(embeddings).numpy(), logits

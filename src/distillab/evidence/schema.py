@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,18 +11,22 @@ import pyarrow.parquet as pq
 
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
-from distillab.evidence.pairs import FACTOR, Row
+from distillab.evidence.pairs import Row
+from distillab.evidence.table_schema import (
+    VERSION,
+    Factors,
+    columns_of_factors,
+    number_columns,
+    run_columns,
+    table_schema,
+    text_columns,
+)
 from distillab.printable import printable
 from distillab.tasks import Classification, Task
 
-VERSION = 1
 # The promised tables have the metrics of classification, whatever the task: null where a task has no such
 # metric. These came later and stand after the columns that follow the metrics.
 LATER = ("head_accuracy", "middle_accuracy", "tail_accuracy", "group_accuracy")
-
-Columns = dict[str, pa.DataType]
-Factors = Sequence[str] | Mapping[str, bool]
-"""The factors of a study; in a mapping, whether the levels of each are names."""
 
 
 def results_schema(
@@ -51,24 +55,28 @@ def results_schema(
     """
     classification = Classification()
     promised = [name for name in classification.metrics if name not in LATER]
-    return _schema(
+    return table_schema(
         "results",
         {"run_id": pa.string(), "study": pa.string(), "dataset": pa.string()}
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", "method")
+        | columns_of_factors(factors)
+        | text_columns("provenance", "teacher", "student", "method")
         | {"seed": pa.int64(), "status": pa.string(), "n_train": pa.int64()}
-        | _numbers(promised)
-        | _numbers([classification.of_teacher])
+        | number_columns(promised)
+        | number_columns([classification.of_teacher])
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
-        | _texts("teacher_weights")
-        | _numbers(LATER)
-        | _numbers([*task.metrics, task.of_teacher])
+        | text_columns("teacher_weights")
+        | number_columns(LATER)
+        | number_columns([*task.metrics, task.of_teacher])
         | {"steps": pa.int64()}
-        | _numbers(["val_score", "val_score_doubled"])
-        | _numbers(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
-        | (_texts("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
-        | (_numbers(["tuned_length", "tuned_weight_decay"]) | _texts("tuned_keys") if tuned else {}),
+        | number_columns(["val_score", "val_score_doubled"])
+        | number_columns(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
+        | (text_columns("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
+        | (
+            number_columns(["tuned_length", "tuned_weight_decay"]) | text_columns("tuned_keys")
+            if tuned
+            else {}
+        ),
     )
 
 
@@ -86,16 +94,16 @@ def tuning_schema(factors: Factors) -> pa.Schema:
         >>> tuning_schema(["size"]).names[:4]
         ['study', 'dataset', 'factor.size', 'provenance']
     """
-    return _schema(
+    return table_schema(
         "tuning",
-        _texts("study", "dataset")
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", "method")
+        text_columns("study", "dataset")
+        | columns_of_factors(factors)
+        | text_columns("provenance", "teacher", "student", "method")
         | {"trial": pa.int64(), "is_default": pa.bool_(), "chosen": pa.bool_(), "seed": pa.int64()}
-        | _texts("run_id", "status")
-        | _numbers(["val_score", "lr", "length"])
+        | text_columns("run_id", "status")
+        | number_columns(["val_score", "lr", "length"])
         | {"steps": pa.int64(), "weight_decay": pa.float64()}
-        | _texts("keys"),
+        | text_columns("keys"),
     )
 
 
@@ -114,14 +122,16 @@ def against_teacher_schema(factors: Factors, *, tuned: bool = False) -> pa.Schem
         >>> against_teacher_schema([]).names[:4]
         ['dataset', 'provenance', 'teacher', 'student']
     """
-    return _schema(
+    return table_schema(
         "against_teacher",
         {"dataset": pa.string()}
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "metric")
+        | columns_of_factors(factors)
+        | text_columns(
+            "provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "metric"
+        )
         | {"n_pairs": pa.int64()}
-        | _numbers(["score", "loss", "teacher_score", "difference", "ci_low", "ci_high"])
-        | _texts("verdict"),
+        | number_columns(["score", "loss", "teacher_score", "difference", "ci_low", "ci_high"])
+        | text_columns("verdict"),
     )
 
 
@@ -138,13 +148,13 @@ def exits_schema(factors: Factors) -> pa.Schema:
         >>> exits_schema([]).names[-5:]
         ['exit', 'metric', 'params', 'macs', 'score']
     """
-    return _schema(
+    return table_schema(
         "exits",
-        _texts("run_id", "dataset")
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", "method")
+        text_columns("run_id", "dataset")
+        | columns_of_factors(factors)
+        | text_columns("provenance", "teacher", "student", "method")
         | {"seed": pa.int64()}
-        | _texts("exit", "metric")
+        | text_columns("exit", "metric")
         | {"params": pa.int64(), "macs": pa.int64(), "score": pa.float64()},
     )
 
@@ -176,22 +186,19 @@ def explanations_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     areas = ("deletion", "insertion")
     agreement = ("iou", "pearson", "ssim")
     boxed = ("pointing", "box_share", "box_iou")
-    return _schema(
+    return table_schema(
         "explanations",
-        _texts("run_id", "study", "dataset")
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method")
-        | {"seed": pa.int64()}
-        | _texts("teacher_run", "attribution")
+        run_columns(["run_id", "study", "dataset"], factors, tuned=tuned)
+        | text_columns("teacher_run", "attribution")
         | {"n_images": pa.int64()}
-        | _numbers([*agreement, *areas, "border_share", "border_area", "same_class", "blank"])
-        | _numbers(f"{area}_{kind}" for area in areas for kind in ("random", "untrained"))
-        | _numbers(f"{measure}_untrained" for measure in agreement)
-        | _numbers(f"teacher_{measure}" for measure in (*areas, "border_share"))
+        | number_columns([*agreement, *areas, "border_share", "border_area", "same_class", "blank"])
+        | number_columns(f"{area}_{kind}" for area in areas for kind in ("random", "untrained"))
+        | number_columns(f"{measure}_untrained" for measure in agreement)
+        | number_columns(f"teacher_{measure}" for measure in (*areas, "border_share"))
         | {"n_boxed": pa.int64()}
-        | _numbers(f"{measure}{kind}" for measure in boxed for kind in ("", "_untrained"))
-        | _numbers(["pointing_random", "pointing_center", "box_area"])
-        | _numbers(f"teacher_{measure}" for measure in ("pointing", "box_share")),
+        | number_columns(f"{measure}{kind}" for measure in boxed for kind in ("", "_untrained"))
+        | number_columns(["pointing_random", "pointing_center", "box_area"])
+        | number_columns(f"teacher_{measure}" for measure in ("pointing", "box_share")),
     )
 
 
@@ -209,14 +216,16 @@ def explanation_gains_schema(factors: Factors, *, tuned: bool = False) -> pa.Sch
         >>> explanation_gains_schema([]).names[4:8]
         ['method', 'baseline', 'attribution', 'measure']
     """
-    return _schema(
+    return table_schema(
         "explanation gains",
         {"dataset": pa.string()}
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "baseline")
-        | _texts("attribution", "measure")
+        | columns_of_factors(factors)
+        | text_columns(
+            "provenance", "teacher", "student", *(["setting"] if tuned else []), "method", "baseline"
+        )
+        | text_columns("attribution", "measure")
         | {"n_pairs": pa.int64(), "n_images": pa.int64()}
-        | _numbers(["plain", "distilled", "gain", "ci_low", "ci_high", "p_value"]),
+        | number_columns(["plain", "distilled", "gain", "ci_low", "ci_high", "p_value"]),
     )
 
 
@@ -242,27 +251,27 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
         >>> effects_schema([], Classification()).names[:6]
         ['dataset', 'provenance', 'teacher', 'student', 'method', 'baseline']
     """
-    return _schema(
+    return table_schema(
         "effects",
         {"dataset": pa.string()}
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
+        | columns_of_factors(factors)
+        | text_columns("provenance", "teacher", "student", "method", "baseline", "metric")
         | {"n_pairs": pa.int64()}
-        | _numbers(["gain", "ci_low", "ci_high", "p_value", "p_adjusted"])
-        | _texts("verdict")
-        | _numbers(["gap_closed", "error_ratio", "plain_mean", "distilled_mean"])
-        | _numbers([Classification().of_teacher])
+        | number_columns(["gain", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | text_columns("verdict")
+        | number_columns(["gap_closed", "error_ratio", "plain_mean", "distilled_mean"])
+        | number_columns([Classification().of_teacher])
         | {"n_tests": pa.int64()}
-        | _numbers([task.of_teacher])
-        | _texts("undecided_because")
-        | _numbers(["ci_low_same_test", "ci_high_same_test"])
+        | number_columns([task.of_teacher])
+        | text_columns("undecided_because")
+        | number_columns(["ci_low_same_test", "ci_high_same_test"])
         | {"n_teachers": pa.int64(), "p_verdict": pa.float64()}
-        | _texts("verdict_family")
+        | text_columns("verdict_family")
         | {"converged": pa.bool_()}
-        | _numbers(["doubling_plain", "doubling_distilled"])
-        | _texts("convergence_note")
+        | number_columns(["doubling_plain", "doubling_distilled"])
+        | text_columns("convergence_note")
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {})
-        | (_texts("setting") if tuned else {}),
+        | (text_columns("setting") if tuned else {}),
     )
 
 
@@ -278,8 +287,9 @@ def curves_schema() -> pa.Schema:
         ['run_id', 'kind', 'model', 'epoch', 'step', 'seconds', 'split', 'score']
     """
     numbers = {"epoch": pa.int64(), "step": pa.int64(), "seconds": pa.float64()}
-    return _schema(
-        "curves", _texts("run_id", "kind", "model") | numbers | _texts("split") | _numbers(["score"])
+    return table_schema(
+        "curves",
+        text_columns("run_id", "kind", "model") | numbers | text_columns("split") | number_columns(["score"]),
     )
 
 
@@ -297,18 +307,18 @@ def level_effects_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
         >>> level_effects_schema(["size"]).names[:5]
         ['dataset', 'factor', 'level', 'reference', 'factor.size']
     """
-    return _schema(
+    return table_schema(
         "level effects",
-        _texts("dataset", "factor", "level", "reference")
-        | _factors(factors)
-        | _texts("provenance", "teacher", "student", "method", "baseline", "metric")
+        text_columns("dataset", "factor", "level", "reference")
+        | columns_of_factors(factors)
+        | text_columns("provenance", "teacher", "student", "method", "baseline", "metric")
         | {"n_pairs": pa.int64()}
-        | _numbers(["difference", "ci_low", "ci_high", "p_value", "p_adjusted"])
-        | _texts("verdict", "verdict_family")
-        | _numbers(["gain", "gain_reference", "ci_low_same_test", "ci_high_same_test", "p_verdict"])
+        | number_columns(["difference", "ci_low", "ci_high", "p_value", "p_adjusted"])
+        | text_columns("verdict", "verdict_family")
+        | number_columns(["gain", "gain_reference", "ci_low_same_test", "ci_high_same_test", "p_verdict"])
         | {"n_teachers": pa.int64(), "shared_examples": pa.float64(), "n_tests": pa.int64()}
-        | _texts("undecided_because")
-        | (_texts("setting") if tuned else {}),
+        | text_columns("undecided_because")
+        | (text_columns("setting") if tuned else {}),
     )
 
 
@@ -366,25 +376,8 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _schema(kind: str, columns: Columns) -> pa.Schema:
-    return pa.schema(list(columns.items()), metadata={"table": kind, "version": str(VERSION)})
-
-
 def _kind(schema: pa.Schema) -> str:
     return str((schema.metadata or {}).get(b"table", b"given").decode())
-
-
-def _texts(*names: str) -> Columns:
-    return dict.fromkeys(names, pa.string())
-
-
-def _numbers(names: Iterable[str]) -> Columns:
-    return dict.fromkeys(names, pa.float64())
-
-
-def _factors(factors: Factors) -> Columns:
-    named = factors if isinstance(factors, Mapping) else dict.fromkeys(factors, False)
-    return {f"{FACTOR}{name}": pa.string() if names else pa.float64() for name, names in named.items()}
 
 
 def _plain(value: object) -> object:

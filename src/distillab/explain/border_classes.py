@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.schema import VERSION
+from distillab.evidence.table_schema import number_columns, run_columns, table_schema, text_columns
 from distillab.explain.agreement import PerImage
 from distillab.explain.study_maps import Explained
 
@@ -31,18 +31,13 @@ def explanation_classes_schema(factors: Mapping[str, bool], *, tuned: bool = Fal
         >>> explanation_classes_schema({}).names[-5:]
         ['class', 'n_images', 'border_share', 'teacher_border_share', 'border_area']
     """
-    texts = ("provenance", "teacher", "student", *(["setting"] if tuned else []), "method")
-    columns = {
-        **dict.fromkeys(("run_id", "study", "dataset"), pa.string()),
-        **{f"{FACTOR}{name}": pa.string() if names else pa.float64() for name, names in factors.items()},
-        **dict.fromkeys(texts, pa.string()),
-        "seed": pa.int64(),
-        **dict.fromkeys(("teacher_run", "attribution", "class"), pa.string()),
-        "n_images": pa.int64(),
-        **dict.fromkeys(_MEASURED, pa.float64()),
-    }
-    metadata = {"table": "explanation classes", "version": str(VERSION)}
-    return pa.schema(list(columns.items()), metadata=metadata)
+    return table_schema(
+        "explanation classes",
+        run_columns(["run_id", "study", "dataset"], factors, tuned=tuned)
+        | text_columns("teacher_run", "attribution", "class")
+        | {"n_images": pa.int64()}
+        | number_columns(_MEASURED),
+    )
 
 
 def class_rows(row: Row, student: Explained, teacher: Explained, classes: Sequence[str]) -> list[Row]:

@@ -14,6 +14,7 @@ from distillab.data.dataset import DataReport, Dataset
 from distillab.data.examples import Examples, Indices
 from distillab.data.randomness import random_bits
 from distillab.data.resplit import merge_splits
+from distillab.data.targets import refuse_identities
 from distillab.modalities import modality_of
 from distillab.modalities.embedding import Embedding, fit_embedding
 from distillab.modalities.embedding.principal import Vectors
@@ -84,6 +85,7 @@ class ProfiledDataset:
         stronger: str | None = None,
     ) -> ProfiledDataset:
         """Put carved splits back into train; keep the splits that the source has."""
+        refuse_identities((test.targets for test in dataset.eval.values()), "a profile")
         carved = dataset.report.carved
         splits = {"val": dataset.val, "test": dataset.eval["test"]}
         return cls(

@@ -41,11 +41,11 @@ def settle_rare_classes(
     """
     if source.rare_classes is None:
         return table, ()
-    if table.unseen:
+    if table.unseen and source.rare_classes != "train":
         raise RequestError(
-            "rare classes are not treated where other classes are held out",
+            "rare classes are neither dropped nor merged where other classes are held out",
             where="rare_classes",
-            allowed="`classes`, to leave them out",
+            allowed="train, or `classes` without the rare ones",
         )
     if not table.targets.complete and source.rare_classes == "train":
         return table, ()  # a label of several need not occur in every split anyway

@@ -26,12 +26,7 @@ _accuracy = partial(Metric, uses_study_margin=True)
 
 BALANCED_METRICS = MetricTable(
     [
-        _accuracy("balanced_accuracy", "balanced accuracy", "Balanced accuracy", brief=True),
-        _accuracy(
-            "balanced_accuracy_selected",
-            "balanced accuracy at the epoch chosen on val",
-            "Balanced accuracy (epoch chosen on val)",
-        ),
+        *_accuracy("balanced_accuracy", "balanced accuracy", "Balanced accuracy", brief=True).with_selected(),
         _accuracy("sensitivity", "sensitivity", "Sensitivity", brief=True),
         _accuracy("specificity", "specificity", "Specificity", brief=True),
         _accuracy(

@@ -26,13 +26,7 @@ _accuracy = partial(Metric, uses_study_margin=True)
 
 METRICS = MetricTable(
     [
-        _accuracy("accuracy", "accuracy", "Accuracy", counts_examples=True, brief=True),
-        _accuracy(
-            "accuracy_selected",
-            "accuracy at the epoch chosen on val",
-            "Accuracy (epoch chosen on val)",
-            counts_examples=True,
-        ),
+        *_accuracy("accuracy", "accuracy", "Accuracy", counts_examples=True, brief=True).with_selected(),
         _accuracy("balanced_accuracy", "balanced accuracy", "Balanced accuracy", counts_examples=True),
         _accuracy("macro_f1", "macro F1", "Macro F1"),
         _accuracy("worst_class_accuracy", "accuracy of the worst class", "Worst class", brief=True),

@@ -62,12 +62,7 @@ class Detection(Task):
     primary: ClassVar[str] = "ap50"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("ap50", "average precision at an overlap of 0.5", "AP50", brief=True),
-            _quality(
-                "ap50_selected",
-                "average precision at an overlap of 0.5 at the epoch chosen on val",
-                "AP50 (epoch chosen on val)",
-            ),
+            *_quality("ap50", "average precision at an overlap of 0.5", "AP50", brief=True).with_selected(),
             _quality("map", "mean average precision over overlaps", "mAP (0.5 to 0.95)", brief=True),
             _quality("ap75", "average precision at an overlap of 0.75", "AP75"),
             _quality("map_small", "mean average precision of small objects", "mAP, small"),

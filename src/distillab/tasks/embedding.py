@@ -54,12 +54,9 @@ class EmbeddingTask(Classification):
     primary: ClassVar[str] = "map"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("map", "mean average precision of retrieval", "Retrieval mAP", brief=True),
-            _quality(
-                "map_selected",
-                "mean average precision of retrieval at the epoch chosen on val",
-                "Retrieval mAP (epoch chosen on val)",
-            ),
+            *_quality(
+                "map", "mean average precision of retrieval", "Retrieval mAP", brief=True
+            ).with_selected(),
             _quality("precision_at_k", "precision of the k nearest", "Precision at k", brief=True),
             _quality("worst_class_map", "mean average precision of the worst class", "Worst class"),
             _quality("worst_group_map", "mean average precision of the worst group", "Worst group"),

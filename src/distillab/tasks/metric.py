@@ -47,6 +47,21 @@ class Metric:
         """The factor between a number of the column and its unit: 100 for points."""
         return 100.0 if self.unit == "points" else 1.0
 
+    def with_selected(self) -> tuple[Metric, Metric]:
+        """Return the metric, and the same of the epoch that is chosen on val.
+
+        Example:
+            >>> Metric("ap50", "average precision", "AP50").with_selected()[1].title
+            'AP50 (epoch chosen on val)'
+        """
+        return self, replace(
+            self,
+            name=f"{self.name}_selected",
+            label=f"{self.label} at the epoch chosen on val",
+            title=f"{self.title} (epoch chosen on val)",
+            brief=False,
+        )
+
     def margin_for(self, study_margin: float) -> float:
         """Return the margin to use in a study that sets ``study_margin``."""
         return study_margin if self.uses_study_margin else self.margin

@@ -67,12 +67,7 @@ class MultiLabel(Task):
     primary: ClassVar[str] = "macro_auc"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("macro_auc", "macro AUC", "Macro AUC", brief=True),
-            _quality(
-                "macro_auc_selected",
-                "macro AUC at the epoch chosen on val",
-                "Macro AUC (epoch chosen on val)",
-            ),
+            *_quality("macro_auc", "macro AUC", "Macro AUC", brief=True).with_selected(),
             _quality(
                 "macro_auc_positive", "macro AUC among examples with a label", "Macro AUC (with a label)"
             ),

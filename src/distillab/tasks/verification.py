@@ -60,12 +60,7 @@ class Verification(Classification):
     primary: ClassVar[str] = "one_minus_eer"
     metrics: ClassVar[MetricTable] = MetricTable(
         [
-            _quality("one_minus_eer", "1 − EER", "1 − EER", brief=True),
-            _quality(
-                "one_minus_eer_selected",
-                "1 − EER at the epoch chosen on val",
-                "1 − EER (epoch chosen on val)",
-            ),
+            *_quality("one_minus_eer", "1 − EER", "1 − EER", brief=True).with_selected(),
             _quality("eer", "equal error rate", "EER", higher_is_better=False, brief=True),
             Metric(
                 "min_dcf",

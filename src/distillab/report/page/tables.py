@@ -25,7 +25,7 @@ from distillab.report.page.wording import interval, number, p_value, percent, si
 from distillab.tasks import Metric, Task
 
 INTERVAL = Column(
-    "Interval", True, "for new seeds, new teachers where pairs have several, and new test examples"
+    "Interval", True, "for new seeds, new teachers where pairs have several, and a new test set"
 )
 SAME_TEST = Column("Same test set", True, "the same interval, for these test examples")
 _MOST_LABELS = 20  # columns; labels.parquet has all of them

@@ -27,6 +27,7 @@ class Comparison:
         accuracy_before: By test set, the stored score.
         accuracy_now: By test set, the score of the repetition.
         difference: The largest absolute difference of two test logits.
+        metric: The primary metric, in plain words.
 
     Example:
         >>> Comparison("8f0c", {"test": 0.9}, {"test": 0.9}, difference=0.0).agrees
@@ -37,6 +38,7 @@ class Comparison:
     accuracy_before: Mapping[str, float]
     accuracy_now: Mapping[str, float]
     difference: float
+    metric: str = "accuracy"
 
     @property
     def agrees(self) -> bool:
@@ -83,7 +85,8 @@ def reproduce(folder: StudyFolder, run_id: str, device: str) -> Comparison:
     before = load_logits(folder.store.folder(job.kind, job.id) / LOGITS)
     gap = max(_gap(logits[name], before[name]) for name in before)
     stored = folder.store.run_record(job.kind, job.id)
-    return Comparison(run_id, stored.accuracy, now.accuracy, gap)
+    task = folder.spec.task_config()
+    return Comparison(run_id, stored.accuracy, now.accuracy, gap, task.metrics[task.primary].label)
 
 
 def _gap(now: StoredLogits, before: StoredLogits) -> float:
