@@ -24,6 +24,7 @@ SETS = {
     "digits_spoken": "digits_spoken",
     "heart": "heart",
     "zh_text": "zh_text",
+    "bccd": "bccd",
 }  # set: its folder
 
 

@@ -64,3 +64,14 @@ def test_test_names_are_short() -> None:
 def test_test_files_have_names_of_their_own() -> None:
     names = Counter(Path(name).name for name in TEST_TREES if Path(name).name.startswith("test_"))
     assert [name for name, times in names.items() if times > 1] == []  # pytest imports them by these names
+
+
+def test_real_data_come_from_the_fixture() -> None:
+    """``real_data`` unpacks the sets where no folder is named; a test that reads the variable itself does not."""
+    own = [
+        f"{file}:{node.lineno}"
+        for file, tree in TEST_TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Subscript) and ast.unparse(node) == "os.environ['DISTILLAB_DATA']"
+    ]
+    assert own == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -346,8 +345,8 @@ def test_one_class_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-def test_blood_cells_are_read() -> None:
-    folder = Path(os.environ["DISTILLAB_DATA"]) / "bccd"
+def test_blood_cells_are_read(real_data: Path) -> None:
+    folder = real_data / "bccd"
     entry = {"source": "coco", "path": str(folder), "resolution": 160}
     dataset = load_dataset(parse_source(entry, Path(), "data"))
     assert dataset.classes == ("Platelets", "RBC", "WBC")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -155,9 +154,9 @@ def test_a_test_set_without_objects_is_refused(tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.real
-def test_the_study_of_blood_cells_runs_on_them(tmp_path: Path) -> None:
+def test_the_study_of_blood_cells_runs_on_them(real_data: Path, tmp_path: Path) -> None:
     values = small_form(NAME, seeds=1, steps=2)
-    path = Path(os.environ["DISTILLAB_DATA"]) / "bccd"
+    path = real_data / "bccd"
     values["data"] = {**values["data"], "path": str(path), "resolution": 64}
     values["teacher"]["model"] = "fcos_resnet_s"
     folder = run_by_command(tmp_path, values)
