@@ -67,7 +67,7 @@ def test_test_files_have_names_of_their_own() -> None:
 
 
 def test_real_data_come_from_the_fixture() -> None:
-    """``real_data`` unpacks the sets where no folder is named; a test that reads the variable itself does not."""
+    """The fixture ``real_data`` unpacks the sets where the variable is not set."""
     own = [
         f"{file}:{node.lineno}"
         for file, tree in TEST_TREES.items()
