@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import save_file
 
 from distillab.artefacts import LOGITS, load_logits
-from distillab.evidence.results import Measurements, write_tables
+from distillab.evidence.measurements import Measurements
+from distillab.evidence.results import write_tables
 from distillab.factors import Manipulation, Size
 from distillab.models import InputSpec, build_model
 from distillab.report.collect import collect_contents

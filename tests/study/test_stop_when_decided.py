@@ -12,7 +12,8 @@ import pytest
 from distillab.api import Study, conclude
 from distillab.errors import RequestError
 from distillab.evidence import stopping
-from distillab.evidence.results import Measurements, write_tables
+from distillab.evidence.measurements import Measurements
+from distillab.evidence.results import write_tables
 from distillab.evidence.schema import read_rows
 from distillab.evidence.stopping import interim_analysis
 from distillab.sources.ingest import load_dataset

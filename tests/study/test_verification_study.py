@@ -14,7 +14,7 @@ from distillab.artefacts import LOGITS, WEIGHTS, load_logits
 from distillab.cli import execute
 from distillab.data.targets import Identities
 from distillab.evidence.contrast import covering_draws
-from distillab.evidence.results import Measurements
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.schema import read_rows
 from distillab.sources import load_dataset
 from distillab.study.folder import StudyFolder

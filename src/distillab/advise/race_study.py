@@ -21,8 +21,8 @@ from distillab.errors import RequestError
 from distillab.evidence.contrast import differences_of
 from distillab.evidence.draws import Variance
 from distillab.evidence.gains import PairedDifferences
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import Row, finite_value, pairs
-from distillab.evidence.results import Measurements
 from distillab.models.object_files import copy_objects, texts_in
 from distillab.study.folder import StudyFolder
 from distillab.study.running import reuse_artifacts

@@ -16,8 +16,8 @@ from distillab.base.profiling import profile_of_transfer
 from distillab.base.schema import PREDICTOR, PROFILE, RUN_METRICS, RUN_PHASES, SECONDS
 from distillab.data.class_map import class_map
 from distillab.evidence.lengths import add_convergence
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import Row, cell_columns, finite_value
-from distillab.evidence.results import Measurements
 from distillab.evidence.tuning import headline_rows, tuning_rows
 from distillab.modalities import normalization_of
 from distillab.profile.loaded_teacher import LoadedTeacher

@@ -12,8 +12,9 @@ from distillab.claims.spec import ClaimSpec
 from distillab.claims.verdict import ClaimAnswer, ClaimVerdict, RuleFinding, combined
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.harms import ClassHarm, class_harms
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import Row
-from distillab.evidence.results import Measurements, Tables
+from distillab.evidence.results import Tables
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState

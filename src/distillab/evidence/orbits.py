@@ -16,8 +16,8 @@ from distillab.data.examples import IMAGE, Examples
 from distillab.errors import RequestError
 from distillab.evidence.alignment import Representation, linear_cka, orbit_cosine, orbit_spread
 from distillab.evidence.compared_teachers import ComparedTeachers
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.results import Measurements
 from distillab.evidence.schema import read_rows, write_table
 from distillab.evidence.table_schema import number_columns, run_columns, table_schema, text_columns
 from distillab.modalities import normalization_of

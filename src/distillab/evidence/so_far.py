@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from statistics import fmean
 
-from distillab.evidence.results import Measurements
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.wording import amount
 from distillab.printable import counted
 from distillab.study.design import Cell

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from distillab.evidence.contrast import Contributions, covering_draws
 from distillab.evidence.effects import contrasts
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns
-from distillab.evidence.results import Measurements, looks_of
+from distillab.evidence.results import looks_of
 from distillab.evidence.sequential import ContrastState, Look, contrast_state
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState

@@ -56,6 +56,7 @@ class StudyFolder:
         self.curves_file = path / "curves.parquet"
         self.level_effects_file = path / "level_effects.parquet"
         self.against_teacher_file = path / "against_teacher.parquet"
+        self.selection_file = path / "selection.parquet"
         self.exits_file = path / "exits.parquet"
         self.alignment_file = path / "alignment.parquet"
         self.labels_file = path / "labels.parquet"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # `status` prints without torch, which takes seconds to impor
 MAX_FAILURES = 5
 GIVEN_TEACHER = "The given teacher"
 MOST_FINDINGS = 3  # as on the first screen of the report
+MOST_CHOICES = 3
 STATES = (  # in the order of the columns of `distillab status`
     JobState.DONE,
     JobState.RUNNING,
@@ -75,6 +76,19 @@ def _leads(finished: Finished) -> tuple[str, ...]:
     return lead_sentences(rows, finished.folder.spec.task_config())
 
 
+def _choices(finished: Finished) -> tuple[str, ...]:
+    """Return which student of which teacher was chosen on val; nothing where conditions are many."""
+    rows = finished.tables.headline.selection
+    if not rows:
+        return ()
+    from distillab.evidence.selection import choice_sentences
+
+    task = finished.folder.spec.task_config()
+    metric = task.metrics[task.primary]
+    chosen = choice_sentences(rows, metric, margin=metric.margin_for(finished.folder.spec.evidence.margin))
+    return chosen if len(chosen) <= MOST_CHOICES else ()
+
+
 def print_outcome(finished: Finished) -> None:
     """Print the answer in words, how the runs ended, and where the report is.
 
@@ -96,7 +110,14 @@ def print_outcome(finished: Finished) -> None:
     ended, answer = finished.outcome, finished.answer
     harms = [f"Harm: {sentence}" for sentence in answer.harms]
     leads = _leads(finished)
-    findings = [answer.headline, *harms, *answer.sentences[:MOST_FINDINGS], *leads, *answer.differences]
+    findings = [
+        answer.headline,
+        *harms,
+        *answer.sentences[:MOST_FINDINGS],
+        *leads,
+        *answer.differences,
+        *_choices(finished),
+    ]
     conditions = [*lengths_of_results(finished), answer.settings, answer.estimand]
     for sentence in filter(None, [*findings, *conditions]):
         typer.echo(printable(sentence))

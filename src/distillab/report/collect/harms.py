@@ -10,8 +10,9 @@ import numpy as np
 from distillab.canonical import canonical_json
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.harms import ClassHarm, Direction, class_harms
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.results import Measurements, looks_of
+from distillab.evidence.results import looks_of
 from distillab.evidence.tuning import headline_cells
 from distillab.evidence.verdicts import Verdict
 from distillab.evidence.wording import Phrases

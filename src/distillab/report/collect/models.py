@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.results import Measurements
 from distillab.report.collect.question import conditions_text
 from distillab.report.contents.runs import ModelPair, TeacherView
 from distillab.study.folder import StudyFolder

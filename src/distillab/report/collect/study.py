@@ -113,6 +113,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         teachers=teachers,
         against_teacher=tuple(tables.against_teacher),
         alignment=tuple(headline_rows(_written(folder.alignment_file))),
+        selection=tuple(tables.selection),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         labels=label_views(headline_rows(_written(folder.labels_file)), phrases),
         explanations=explanations_view(folder),

@@ -62,6 +62,7 @@ class ReportContents:
         teachers: Every teacher, trained or loaded.
         against_teacher: The rows of ``against_teacher.parquet``: students compared with their teachers.
         alignment: The rows of ``alignment.parquet``: how alike students are to their teachers.
+        selection: The rows of ``selection.parquet``: which student of which teacher was chosen on val.
         exits: The exits of students that have some.
         labels: The scores of single labels, where an example may have several.
         explanations: Where networks look; None for a study that does not compute it.
@@ -105,6 +106,7 @@ class ReportContents:
     teachers: tuple[TeacherView, ...] = ()
     against_teacher: tuple[Row, ...] = ()
     alignment: tuple[Row, ...] = ()
+    selection: tuple[Row, ...] = ()
     exits: tuple[ExitView, ...] = ()
     labels: tuple[LabelView, ...] = ()
     explanations: ExplanationsView | None = None

@@ -56,11 +56,12 @@ def teachers_table(teachers: Sequence[TeacherView], task: Task) -> Table:
 
 
 def teachers_tables(contents: ReportContents, task: Task) -> list[Table]:
-    """Return the tables of teachers, of students against them and of their alignment, those with rows."""
+    """Return the tables of teachers, and of students against them, by alignment and as chosen on val."""
     every = (
         teachers_table(contents.teachers, task),
         against_teacher_table(contents.against_teacher, task),
         alignment_table(contents.alignment),
+        selection_table(contents.selection, task),
     )
     return [each for each in every if each.rows]
 
@@ -138,6 +139,49 @@ def alignment_table(rows: Sequence[Row]) -> Table:
         "Alignment of students with their teachers over the eight views of test images: means over seeds"
     )
     return Table("alignment-table", caption, columns, tuple(shown))
+
+
+def selection_table(rows: Sequence[Row], task: Task) -> Table:
+    """Return the students of all teachers, those first that were chosen on val."""
+    metric = task.metrics[task.primary]
+    factors = factor_columns(rows)
+    columns = (
+        Column(
+            "Chosen",
+            hint="the smallest network on val within the margin of practical equivalence of the best",
+        ),
+        Column("Student"),
+        Column("Method"),
+        *(Column(wording.spaced(name.removeprefix(FACTOR))) for name in factors),
+        Column("Teacher"),
+        Column("Provenance"),
+        Column("Parameters", True),
+        Column("On val", True, f"{metric.label}, mean over seeds; optimistic for the chosen one"),
+        Column("On test", True, f"{metric.label}, mean over seeds"),
+        Column("Retention, %", True, "score on test as a share of the teacher's"),
+        Column("Runs", True),
+    )
+    shown = tuple(
+        (
+            TableCell("yes" if row["chosen"] else "", None, "helps" if row["chosen"] else ""),
+            TableCell(str(row["student"])),
+            TableCell(str(row["method"])),
+            *(TableCell(str(row.get(name))) for name in factors),
+            TableCell(str(row["teacher"] or wording.DASH)),
+            TableCell(str(row["provenance"])),
+            count_cell(row["params"]),
+            number_cell(wording.scaled(row["val_score"], metric), row["val_score"]),
+            number_cell(wording.scaled(row["score"], metric), row["score"]),
+            number_cell(wording.number(_percent(row["retention"]), 1), row["retention"]),
+            count_cell(row["n_runs"]),
+        )
+        for row in sorted(rows, key=lambda row: not row["chosen"])
+    )
+    return Table("selection-table", "Which student of which teacher to ship, chosen on val", columns, shown)
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 # A verdict on a student with its glyph, what it is sorted by, and its tone.
