@@ -391,8 +391,21 @@ def test_infeasible_splits_by_group_are_refused() -> None:
         load_dataset(Grouped(train=tuple(two), split_by="group"))
 
 
-def test_groups_in_two_given_splits_are_noted() -> None:
+def test_given_splits_that_share_groups_are_refused_or_noted() -> None:
     train = [pair for group in range(4) for pair in images(100 * group, 6)]
     test = [*images(110, 6), *images(500, 6)]
-    dataset = load_dataset(Grouped(train=tuple(train), given_test=tuple(test), split_by="group"))
-    assert "Groups in train and in the given test: 1 ('patient 1')." in dataset.report.notes
+    shared = Grouped(train=tuple(train), given_test=tuple(test), split_by="group")
+    with pytest.raises(
+        RequestError, match=r"split_by: groups in train and in the given test: 1 \('patient 1'\)"
+    ):
+        load_dataset(shared)
+    by_image = load_dataset(Grouped(train=tuple(train), given_test=tuple(test)))
+    note = "Groups in train and in test: 1 ('patient 1'); `split_by: group` keeps them apart."
+    assert note in by_image.report.notes
+
+
+def test_carved_splits_that_share_groups_are_noted() -> None:
+    train = tuple(pair for group in range(3) for pair in images(100 * group, 20))
+    [note] = [each for each in load_dataset(Grouped(train=train)).report.notes if "in test" in each]
+    assert note.startswith("Groups in train and in test: 3")
+    assert not any("in test" in each for each in load_dataset(made(images(0, 40))).report.notes)

@@ -128,6 +128,27 @@ def test_unusable_texts_are_refused(tmp_path: Path, entry: dict[str, Any], messa
     assert message in refuse(tmp_path, **(TITLES | entry))
 
 
+@pytest.mark.parametrize("file", ["train.txt", "class.txt", "train.csv", "train.json"])
+def test_texts_of_another_encoding_are_refused_by_name(tmp_path: Path, file: str) -> None:
+    write_titles(tmp_path)
+    written = {
+        "train.txt": "".join(f"楼市 {n}\t{n % 3}\n" for n in range(30)),
+        "class.txt": "楼市\n股票\n财经\n",
+        "train.csv": "text,label\n" + "".join(f"楼市 {n},{n % 2}\n" for n in range(30)),
+        "train.json": "".join(f'{{"text": "楼市 {n}", "label": "{n % 2}"}}\n' for n in range(30)),
+    }
+    (tmp_path / file).write_text(written[file], encoding="gb18030")
+    entry = TITLES if file.endswith("txt") else {"source": "text", "path": file}
+    line = refuse(tmp_path, **entry)
+    assert file in line and "is not in UTF-8" in line
+    if file != "class.txt":
+        alone = {key: value for key, value in entry.items() if key != "class_file"} | {"encoding": "gb18030"}
+        (tmp_path / "test.txt").write_text(
+            "".join(f"股票 {n}\t{n % 3}\n" for n in range(9)), encoding="gb18030"
+        )
+        assert len(read(tmp_path, **alone).train.items) > 0
+
+
 def test_unknown_labels_do_not_become_the_last_class(tmp_path: Path) -> None:
     write_titles(tmp_path)
     (tmp_path / "train.txt").write_text("".join(f"title {n}\t{n % 3 - 1}\n" for n in range(30)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +12,13 @@ import yaml
 from distillab.cli import execute
 from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
-from support.radiographs import drawn, save, some_findings
+from support.radiographs import write_cxr14
 from support.studies import rows_of
-from support.systems import run_by_command, small_form
+from support.systems import refusal_of_plan, run_by_command, small_form
 
 NAME, LEVEL = "chest-xray-teachers", "factor.teacher_capacity"
 LEVELS = ["resnet8", "mean(resnet8+vit_mini)"]
 ATTRIBUTIONS = ("grad_cam", "occlusion")
-
-
-def write_cxr14(folder: Path, labels: list[str], *, patients: int = 60) -> Path:
-    """Write drawn images as ``cxr14/labels.csv`` and ``cxr14/images`` have them, two of most patients."""
-    sets = some_findings(2 * patients, len(labels))
-    sets[:, -1] = np.arange(2 * patients) % 24 == 1  # the last label is rare
-    (folder / "cxr14").mkdir(parents=True)
-    with (folder / "cxr14" / "labels.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["image", "patient", "chexnet_split", "source_folder", *labels])
-        for number in range(2 * patients):
-            patient, findings = f"{number // 2:08}", np.flatnonzero(sets[number]).tolist()
-            name = f"{patient}_{number % 2:03}.jpg"
-            save(drawn(findings, number)[0], folder / "cxr14" / "images" / name)
-            table.writerow([name, patient, "train", "Pneumonia", *sets[number].astype(int).tolist()])
-    return folder
 
 
 def small(**changes: Any) -> dict[str, Any]:
@@ -109,6 +92,17 @@ def test_rare_label_is_named_in_the_report(folder: StudyFolder) -> None:
     page = (folder.path / "report.html").read_text()
     assert "left out of metrics over labels: 1, &#39;Pleural_Thickening&#39;" in page
     assert "Macro AUC (with a label)" in page
+
+
+def test_images_without_any_finding_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_cxr14(tmp_path, labels := small()["data"]["labels"], patients=20)
+    file = tmp_path / "cxr14" / "labels.csv"
+    header, *lines = file.read_text().splitlines()
+    healthy = [",".join([*line.split(",")[: -len(labels)], *["0"] * len(labels)]) for line in lines]
+    file.write_text("\n".join([header, *healthy]))
+    values = small()
+    values["data"] |= {"path": str(file), "root": str(file.parent / "images")}
+    assert "no example has a class or a label" in refusal_of_plan(tmp_path, values, capsys)
 
 
 def test_threshold_that_no_label_reaches_is_one_line(

@@ -17,7 +17,7 @@ from distillab.evidence.pairs import Row
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
 from support.studies import CPU, rows_of, run_here
-from support.systems import run_by_command, small_form
+from support.systems import refusal_of_plan, run_by_command, small_form
 
 pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "text_speed.py"
@@ -109,3 +109,8 @@ def test_reviews_that_nobody_labelled_are_labelled_by_a_teacher(
     assert {row["n_unlabelled"] for row in rows} == {0, 48}
     assert all(0 <= row["balanced_accuracy"] <= 1 for row in rows)
     assert len(folder.dataset.report.broken) == 1, "the empty review"
+
+
+def test_maps_of_texts_are_one_line(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values = small_form("chinese-text", explain={"attributions": ["occlusion"]})
+    assert "explain: maps are of areas of an image" in refusal_of_plan(drawn, values, capsys)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
 from support.source_tree import ROOT
 from support.studies import CPU, run_here
+from support.systems import write_lung
 
 SYSTEMS = ROOT / "studies" / "systems"
 CLASSES, SIDE = 20, 32
@@ -44,24 +44,10 @@ def draw_cifar(folder: Path) -> None:
         pq.write_table(table, folder / f"{name}.parquet")
 
 
-def draw_lung(folder: Path) -> None:
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    with (folder / "tiles.csv").open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["image", "label", "tile"])
-        for label, name in enumerate(("lung_aca", "lung_n", "lung_scc")):
-            (folder / name).mkdir()
-            for place in range(60):
-                path = f"{name}/{place}.png"
-                (folder / path).write_bytes(png(rng, label))
-                rows.writerow([path, name, f"{name}-{place // 3}"])
-
-
 @pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     draw_cifar(tmp_path / "cifar100")
-    draw_lung(tmp_path / "lung")
+    write_lung(tmp_path)
     monkeypatch.setenv("DISTILLAB_DATA", str(tmp_path))
     return tmp_path
 

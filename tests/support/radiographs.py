@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -135,3 +136,19 @@ def write_padchest(folder: Path, *, patients: int = 40, compressed: bool = False
     else:
         file.write_text(text)
     return {"path": "padchest"}
+
+
+def write_cxr14(folder: Path, labels: list[str], *, patients: int = 60) -> Path:
+    """Write drawn images as ``cxr14/labels.csv`` and ``cxr14/images`` have them, two of most patients."""
+    sets = some_findings(2 * patients, len(labels))
+    sets[:, -1] = np.arange(2 * patients) % 24 == 1  # the last label is rare
+    (folder / "cxr14").mkdir(parents=True)
+    with (folder / "cxr14" / "labels.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["image", "patient", "chexnet_split", "source_folder", *labels])
+        for number in range(2 * patients):
+            patient, findings = f"{number // 2:08}", np.flatnonzero(sets[number]).tolist()
+            name = f"{patient}_{number % 2:03}.jpg"
+            save(drawn(findings, number)[0], folder / "cxr14" / "images" / name)
+            table.writerow([name, patient, "train", "Pneumonia", *sets[number].astype(int).tolist()])
+    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -72,4 +73,26 @@ def write_cifar100(folder: Path, *, classes: int = 4, train: int = 12, test: int
         images = [{"bytes": png(each), "path": f"{n}.png"} for n, each in enumerate(pixels.astype(np.uint8))]
         columns = {"img": images, "fine_label": labels, "coarse_label": labels // 2}
         pq.write_table(pa.table(columns), folder / "cifar100" / f"{split}.parquet")
+    return folder
+
+
+def write_lung(folder: Path, *, tiles: int = 20, copies: int = 3) -> Path:
+    """Write drawn images as ``lung/tiles.csv`` names them, copies of tiles, and return the folder.
+
+    Args:
+        folder: What DISTILLAB_DATA names.
+        tiles: Tiles per class; each class has a brightness of its own.
+        copies: Images per tile.
+    """
+    rng = np.random.default_rng(0)
+    rows = [["image", "label", "tile"]]
+    for label, name in enumerate(("lung_aca", "lung_n", "lung_scc")):
+        (folder / "lung" / name).mkdir(parents=True)
+        for number in range(tiles * copies):
+            path = f"{name}/{number}.png"
+            pixels = rng.integers(0, 40, (32, 32, 3)) + 60 * label
+            (folder / "lung" / path).write_bytes(png(pixels.astype(np.uint8)))
+            rows.append([path, name, f"{name}-{number // copies}"])
+    with (folder / "lung" / "tiles.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
     return folder

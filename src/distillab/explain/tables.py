@@ -20,6 +20,7 @@ from distillab.explain.localization import border_area
 from distillab.explain.missing_maps import OnExplain, WantedMaps, compute_maps
 from distillab.explain.study_maps import Explained, StudyExplanations
 from distillab.explain.study_networks import require_explainable
+from distillab.modalities.text import TEXT
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, StudentJob, TeacherJob
@@ -83,6 +84,12 @@ def check_planned(spec: StudySpec, dataset: Dataset, jobs: Iterable[Job]) -> Non
             "no network has an output for the test examples, whose classes are not trained on",
             where="explain",
             allowed="data without `unseen_classes` and `trials`",
+        )
+    if dataset.modality == TEXT:
+        raise RequestError(
+            "maps are of areas of an image or a spectrogram, and a text has none",
+            where="explain",
+            allowed="data of images or sounds",
         )
     models = [job.model for job in jobs if isinstance(job, StudentJob | TeacherJob)]
     require_explainable(models, dataset.train, spec.task_config(), spec.explain.attributions)

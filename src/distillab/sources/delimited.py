@@ -50,6 +50,36 @@ def text_encoding(data: bytes) -> str:
     return "latin-1"
 
 
+def require_unicode(path: Path) -> str:
+    """Return the encoding of a text file whose characters matter: that of its byte order mark, else UTF-8.
+
+    Raises:
+        RequestError: The file cannot be read, or is in another encoding, which is not guessed: most bytes
+            are characters in several.
+
+    Example:
+        >>> require_unicode(Path("nowhere.txt"))
+        Traceback (most recent call last):
+        distillab.errors.RequestError: nowhere.txt: cannot be read: ... (allowed: a text file)
+    """
+    try:
+        encoding = text_encoding(_content(path))
+    except (OSError, EOFError, zlib.error) as error:
+        raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a text file") from None
+    if not encoding.startswith("utf"):
+        raise RequestError(
+            "this text is not in UTF-8",
+            where=str(path),
+            allowed="UTF-8, a byte order mark, or `encoding`, such as gb18030",
+        )
+    return encoding
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if data.startswith(_GZIP) else data
+
+
 def read_lines(path: Path) -> list[str]:
     """Return the lines of a text file. Raises RequestError if it cannot be read.
 
@@ -81,8 +111,7 @@ def read_delimited(
             the header.
     """
     try:
-        data = path.read_bytes()
-        data = gzip.decompress(data) if data.startswith(_GZIP) else data
+        data = _content(path)
         text = data.decode(encoding or text_encoding(data)).removeprefix("\ufeff")
         if stated := _SEP_LINE.match(text):  # of Excel
             text, delimiter = text[stated.end() :], delimiter or stated[1]

@@ -100,6 +100,7 @@ def load_dataset(
     table, found, more = _without_leaks(table, codes, source, given)
     notes += more
     table = _carved(table, codes, source, carved)
+    notes += _group_notes(table, source)
     if source.exact_duplicates == "keep":  # a carved test set may share examples with a given val set
         found = replace(found, duplicates=count_across(codes, table.parts))
     table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
@@ -169,7 +170,8 @@ def _without_leaks(
     left, notes = settle_rare_classes(left, codes, source, given)
     why = "are also in a later split and would be dropped"
     check_emptied(left, given, why, "splits without common examples, or `duplicates: keep`")
-    notes += _duplicate_notes(codes, table, before.parts, dropped) + _group_notes(table, source, given)
+    notes += _duplicate_notes(codes, table, before.parts, dropped)
+    _check_given_groups(table, source, given)
     found = DataReport(counts, dropped_duplicates=int((dropped & (table.parts == TRAIN)).sum()))
     return left, found, notes
 
@@ -189,15 +191,31 @@ def _duplicate_notes(
     return notes
 
 
-def _group_notes(table: ExampleTable, source: Source, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Return notes on groups in train and in another given split, if splits are to be by group."""
-    notes: tuple[str, ...] = ()
+def _check_given_groups(table: ExampleTable, source: Source, given: tuple[str, ...]) -> None:
+    """Raise RequestError if splits are to be by group, and given ones share groups."""
     if source.split_by == "group" and table.groups is not None:
         for name in given[1:]:
-            sides = [table.groups[table.parts == part] for part in (TRAIN, SPLITS.index(name))]
-            if both := [table.group_names[group] for group in np.intersect1d(*sides)]:
-                notes += (f"Groups in train and in the given {name}: {len(both)} ({some(both)}).",)
-    return notes
+            if both := _common_groups(table, name):
+                raise RequestError(
+                    f"groups in train and in the given {name}: {len(both)} ({some(both)})",
+                    where="split_by",
+                    allowed="given splits without common groups, or `split_by: image`",
+                )
+
+
+def _group_notes(table: ExampleTable, source: Source) -> tuple[str, ...]:
+    """Return a note on groups in train and in test, if splits are not by group."""
+    if source.split_by == "group" or table.groups is None:
+        return ()
+    both = _common_groups(table, "test")
+    keep = "`split_by: group` keeps them apart"
+    return (f"Groups in train and in test: {len(both)} ({some(both)}); {keep}.",) if both else ()
+
+
+def _common_groups(table: ExampleTable, name: str) -> list[str]:
+    assert table.groups is not None
+    sides = [table.groups[table.parts == part] for part in (TRAIN, SPLITS.index(name))]
+    return [table.group_names[group] for group in np.intersect1d(*sides)]
 
 
 def _carved(table: ExampleTable, codes: Indices, source: Source, carved: tuple[str, ...]) -> ExampleTable:

@@ -143,6 +143,8 @@ def select_classes(
                     f"{wanted} classes are requested", where="classes", allowed=f"2 to {present.sum()}"
                 )
             chosen[np.flatnonzero(present)[wanted:]] = False
+    if not (chosen & present).any():
+        raise RequestError("no example has a class or a label", allowed="at least one example of a class")
     notes: tuple[str, ...] = ()
     if empty := [names[i] for i in np.flatnonzero(~present)]:
         notes = (f"Classes without examples, left out: {len(empty)} ({some(empty)}).",)

@@ -15,7 +15,7 @@ from distillab.data.raw import Progress
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities import Decoded
 from distillab.modalities.text import LONGEST, TEXT, encode_texts
-from distillab.sources.delimited import read_table, text_encoding
+from distillab.sources.delimited import read_table, require_unicode
 from distillab.sources.source import RawSplits, Source, SourcePath, source
 from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels
 
@@ -110,17 +110,21 @@ class Texts(TableFiles, Source):
         return found[0]
 
     def _table(self, path: Path) -> pa.Table:
+        encoding = self.encoding or require_unicode(path)
         if path.suffix.lower() in JSON_LINES:
-            return _read_json_lines(path, self.encoding)
+            return _read_json_lines(path, encoding)
         if self.columns is None:
-            return read_table(path, self.delimiter, self.encoding)
-        return _read_without_header(path, self.columns, self.delimiter or "\t", self.encoding)
+            return read_table(path, self.delimiter, encoding)
+        return _read_without_header(path, self.columns, self.delimiter or "\t", encoding)
 
     def _named(self, raw: RawSplits) -> RawSplits:
         """Return the splits with the class names of ``class_file``, if there is one."""
         if self.class_file is None:
             return raw
-        names = [line.strip() for line in _lines(self.class_file, self.encoding)]
+        names = [
+            line.strip()
+            for line in _lines(self.class_file, self.encoding or require_unicode(self.class_file))
+        ]
         while names and not names[-1]:
             names.pop()
         numbers = [int(name) if name.isascii() and name.isdecimal() else -1 for name in raw.classes]
@@ -140,10 +144,10 @@ def _items(table: pa.Table, text: str, split: str) -> TableItems:
     return TableItems(texts, [f"{split}[{row}]" for row in range(len(texts))])
 
 
-def _lines(path: Path, encoding: str | None) -> list[str]:
+def _lines(path: Path, encoding: str) -> list[str]:
     try:
         data = path.read_bytes()
-        text = data.decode(encoding or text_encoding(data)).removeprefix("\ufeff")
+        text = data.decode(encoding).removeprefix("\ufeff")
         # Not splitlines, which also splits at characters that texts contain, such as U+2028.
         return text.replace("\r\n", "\n").split("\n")
     except (OSError, UnicodeError, LookupError) as error:
@@ -152,7 +156,7 @@ def _lines(path: Path, encoding: str | None) -> list[str]:
         ) from None
 
 
-def _read_json_lines(path: Path, encoding: str | None) -> pa.Table:
+def _read_json_lines(path: Path, encoding: str) -> pa.Table:
     rows: list[dict[str, object]] = []
     for number, line in enumerate(_lines(path, encoding), start=1):
         if not line.strip():
@@ -181,7 +185,7 @@ def _cell(value: object) -> str | None:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _read_without_header(path: Path, columns: list[str], delimiter: str, encoding: str | None) -> pa.Table:
+def _read_without_header(path: Path, columns: list[str], delimiter: str, encoding: str) -> pa.Table:
     rows = []
     for number, line in enumerate(_lines(path, encoding), start=1):
         if not line.strip():
