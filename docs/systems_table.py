@@ -41,7 +41,7 @@ COPIED = (
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|teachers|levels|new-sites|leakage|exits|maps|controls) -->")
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls) -->")
 
 
 def rows_of(study: str, name: str) -> list[Row]:
@@ -95,9 +95,9 @@ def with_used_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str
 NUMBERS = ("plain, %", "distilled, %", "gain, points", "pairs", "verdict", "method")
 
 
-def gains(study: str) -> str:
-    """Return the gains of every method over every baseline, in the primary metric."""
-    metric = primary_of(study)
+def gains(study: str, metric: str = "") -> str:
+    """Return the gains of every method over every baseline, in the primary metric or in a given one."""
+    metric = metric or primary_of(study)
     results = [row for row in rows_of(study, "results") if row["status"] == "done"]
     effects = [row for row in rows_of(study, "effects") if row["metric"] == metric]
     place, numbers = ("condition", "teacher", "student", "baseline", "method"), ("plain, %", "distilled, %")
@@ -120,6 +120,11 @@ def gains(study: str) -> str:
             for row in effects
         ],
     )
+
+
+def within_groups(study: str) -> str:
+    """Return the gains in the mean score of the groups, each counted once."""
+    return gains(study, f"group_{primary_of(study)}")
 
 
 def _mean(results: Sequence[Row], place: Row, metric: str) -> float | None:
@@ -309,6 +314,7 @@ def controls(study: str) -> str:
 
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
+    "within-groups": ("effects", within_groups),
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
     "new-sites": ("effects", new_sites),
