@@ -11,6 +11,7 @@ A page has a place ``<!-- NAME KIND -->`` for each of its tables, where NAME is 
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import sys
@@ -41,12 +42,17 @@ COPIED = (
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls) -->")
+PLACE = re.compile(
+    r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls|speed) -->"
+)
 
 
 def rows_of(study: str, name: str) -> list[Row]:
     """Return the rows of a committed table of a study; none if the study has not been run."""
-    path = TABLES / f"{study}-{name}.parquet"
+    path, text = (TABLES / f"{study}-{name}.{suffix}" for suffix in ("parquet", "csv"))
+    if text.exists():
+        with text.open(newline="") as file:
+            return list(csv.DictReader(file))
     return read_rows(path) if path.exists() else []
 
 
@@ -101,7 +107,7 @@ def gains(study: str, metric: str = "") -> str:
     results = [row for row in rows_of(study, "results") if row["status"] == "done"]
     effects = [row for row in rows_of(study, "effects") if row["metric"] == metric]
     place, numbers = ("condition", "teacher", "student", "baseline", "method"), ("plain, %", "distilled, %")
-    head = (*place, *numbers, "gain, points", "pairs", "verdict")
+    head = (*place, *numbers, "gain, points", "same networks", "pairs", "verdict")
     return with_used_columns(
         head,
         [
@@ -114,12 +120,19 @@ def gains(study: str, metric: str = "") -> str:
                 percent(_mean(results, row | {"method": row["baseline"]}, metric)),
                 percent(_mean(results, row, metric)),
                 points(row),
+                _interval_of_same_runs(row),
                 str(row["n_pairs"]),
                 str(row.get("verdict_family") or row["verdict"]),
             )
             for row in effects
         ],
     )
+
+
+def _interval_of_same_runs(row: Row) -> str:
+    """Return the interval for the same trained networks on new test units; empty in tables without it."""
+    low, high = (row.get(f"ci_{end}_same_runs") for end in ("low", "high"))
+    return "" if low is None or high is None else f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def within_groups(study: str) -> str:
@@ -312,6 +325,29 @@ def controls(study: str) -> str:
     )
 
 
+def speed(study: str) -> str:
+    """Return what students keep of their teachers' accuracy, and how much faster and smaller they are."""
+    head = ("student", "method", "retention, %", "speed-up", "compression")
+    return table(
+        head,
+        [
+            (
+                f"`{row['student']}`",
+                f"`{row['method']}`",
+                "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in _ends(row, "retention"))),
+                "{:.1f} [{:.1f}, {:.1f}]".format(*_ends(row, "speed_up")),
+                "{:.1f} [{:.1f}, {:.1f}]".format(*_ends(row, "compression")),
+            )
+            for row in rows_of(study, "speed")
+        ],
+    )
+
+
+def _ends(row: Row, name: str) -> tuple[float, float, float]:
+    """Return a measure with the ends of its interval."""
+    return float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])
+
+
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "within-groups": ("effects", within_groups),
@@ -322,6 +358,7 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "exits": ("exits", exits),
     "maps": ("explanation-gains", maps),
     "controls": ("explanations", controls),
+    "speed": ("speed", speed),
 }
 
 

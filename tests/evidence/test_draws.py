@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from distillab.data.targets import LabelSets
 from distillab.evidence.contrast import values_of_groups
 from distillab.evidence.draws import Variance, variance_over_examples, variance_over_seeds
-from distillab.evidence.gains import paired_gain, sign_flip_p
+from distillab.evidence.gains import PairedDifferences, paired_gain, sign_flip_p
 from distillab.tasks import tasks
 
 GAINS = np.array([0.010, 0.031, 0.022, 0.058, 0.017, 0.040])
@@ -147,3 +147,13 @@ def test_variance_over_patients_is_that_of_a_bootstrap_over_patients() -> None:
     found = variance_over_examples(by_patient).value
     assert found == pytest.approx(np.var(drawn, ddof=1), rel=0.3)
     assert variance_over_examples(by_image).value < 0.5 * found
+
+
+def test_interval_of_the_same_networks_is_that_of_a_bootstrap_over_examples() -> None:
+    rng = np.random.default_rng(0)
+    parts = rng.normal(0.1, 0.5, 400) + rng.normal(0, 0.4, (5, 400))
+    differences = PairedDifferences.of(parts.mean(1) + 0.5, np.full(5, 0.5), contributions=parts)
+    ends = differences.interval_same_runs(0.95)
+    drawn = [parts.mean(0)[rng.integers(0, 400, 400)].mean() for _ in range(4000)]
+    assert ends == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.003)
+    assert PairedDifferences.of([0.5, 0.6], [0.4, 0.4]).interval_same_runs(0.95) is None

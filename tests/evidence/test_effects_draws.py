@@ -55,6 +55,8 @@ def test_interval_for_new_examples_is_wider_than_that_of_seeds() -> None:
     half = 1.96 * np.sqrt(0.1 * 0.9 / EXAMPLES)
     assert drawn["ci_high"] - drawn["gain"] == pytest.approx(half, rel=0.05)
     assert fixed["ci_high"] - fixed["gain"] < half / 5
+    assert fixed["ci_low_same_runs"] is None
+    assert drawn["gain"] - drawn["ci_low_same_runs"] == pytest.approx(half, rel=0.02)
 
 
 def test_verdict_uses_the_interval_for_new_examples() -> None:
@@ -139,6 +141,7 @@ def test_seeds_may_test_on_different_examples(sizes: tuple[int, ...]) -> None:
     assert (fixed["ci_low"], fixed["ci_high"]) == (drawn["ci_low_same_test"], drawn["ci_high_same_test"])
     half = (drawn["ci_high"] - drawn["ci_low"]) / 2
     assert half == pytest.approx(2.0 * np.sqrt(0.72**2 * 0.25 / EXAMPLES), rel=0.3)
+    assert drawn["ci_low_same_runs"] < drawn["gain"] < drawn["ci_high_same_runs"]
 
 
 def test_seeds_with_examples_of_their_own_cover_new_examples() -> None:

@@ -9,7 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.data.examples import Examples
-from distillab.evidence.draws import FloatArray, Variance, covariance_over_examples, variance_over_examples
+from distillab.evidence.draws import (
+    FloatArray,
+    Variance,
+    covariance_over_examples,
+    variance_of_the_mean,
+    variance_over_examples,
+)
 from distillab.evidence.gains import NO_DIFFERENCE, PairedDifferences, smallest_gap
 from distillab.evidence.pairs import Row, resolution_of, teachers_of
 from distillab.tasks import Metric, Task
@@ -132,7 +138,8 @@ def combination_of(
     )
     if contributions is None or len(paired) < 2:
         return found
-    return replace(found, over_examples=_over_examples(paired, weights, contributions))
+    over_examples, same_runs = _over_examples(paired, weights, contributions)
+    return replace(found, over_examples=over_examples, same_runs=same_runs)
 
 
 def _teachers(paired: Sequence[Sequence[RunPair]], terms: int) -> list[str] | None:
@@ -146,7 +153,8 @@ def _teachers(paired: Sequence[Sequence[RunPair]], terms: int) -> list[str] | No
 
 def _over_examples(
     paired: Sequence[Sequence[RunPair]], weights: Sequence[float], contributions: Contributions
-) -> Variance:
+) -> tuple[Variance, Variance]:
+    """Return the variances of the mean over test examples: of any networks, and of these very ones."""
     terms = [[_difference(pair, contributions) for pair in of_seed] for of_seed in paired]
     first = terms[0][0]
     if all(_same_examples(each, first) for of_seed in terms for each in of_seed):
@@ -154,7 +162,8 @@ def _over_examples(
             sum(weight * each.values for weight, each in zip(weights, of_seed, strict=True))
             for of_seed in terms
         ]
-        return variance_over_examples(np.stack(sums))
+        table = np.stack(sums)
+        return variance_over_examples(table), variance_of_the_mean(table.mean(axis=0))
     ids, places = np.unique(
         np.concatenate([each.ids for of_seed in terms for each in of_seed]), return_inverse=True
     )
@@ -165,7 +174,8 @@ def _over_examples(
             here = places[start : start + len(each.ids)]
             row[here] += weight * (each.values - each.values.mean()) / len(each.values)
             start += len(each.ids)
-    return covariance_over_examples(parts)
+    of_means = float((parts.mean(axis=0) ** 2).sum())
+    return covariance_over_examples(parts), Variance(of_means, max(1, len(ids) - 1))
 
 
 def _difference(pair: RunPair, contributions: Contributions) -> ExampleValues:

@@ -144,6 +144,17 @@ def sums_by_teacher(differences: FloatArray, teachers: Sequence[Hashable] | None
     return sums
 
 
+def variance_of_the_mean(values: FloatArray) -> Variance:
+    """Return the variance of the mean of independent values, float ``[m]``; NaN for a single one.
+
+    Example:
+        >>> variance_of_the_mean(np.array([1.0, 0.0, 0.0, 1.0]))
+        Variance(value=0.08333333333333333, freedom=3)
+    """
+    m = len(values)
+    return Variance(float(values.var(ddof=1)) / m if m > 1 else float("nan"), m - 1)
+
+
 def variance_over_examples(contributions: FloatArray) -> Variance:
     """Return the variance that a mean over seeds and test examples has from the draw of the examples.
 

@@ -14,6 +14,8 @@ from distillab.evidence.sequential import ContrastState, Look, contrast_state, p
 from distillab.evidence.verdicts import why_undecided
 from distillab.tasks import Metric, Task
 
+SAME_RUNS = ("ci_low_same_runs", "ci_high_same_runs")
+
 
 def computed_columns(task: Task) -> tuple[str, ...]:
     """Return the columns of an effect row besides the names of the contrast.
@@ -35,6 +37,7 @@ def computed_columns(task: Task) -> tuple[str, ...]:
         "n_teachers",
         "p_verdict",
         "verdict_family",
+        *SAME_RUNS,
     )
 
 
@@ -157,11 +160,11 @@ def _computed(
 ) -> Row:
     """Return the computed columns of an effect row; ``state`` is that of a study with sequential stopping."""
     effect: Row = dict.fromkeys(computed_columns(judging.task))
-    effect |= judging.columns(
-        differences_of(paired, metric, judging.contributions_to(metric)) if paired else None,
-        metric,
-        state.look.confidence if state else None,
-    )
+    differences = differences_of(paired, metric, judging.contributions_to(metric)) if paired else None
+    confidence = state.look.confidence if state else judging.confidence
+    effect |= judging.columns(differences, metric, confidence)
+    if differences and (ends := differences.interval_same_runs(confidence)):
+        effect |= dict(zip(SAME_RUNS, ends, strict=True))
     if judging.task.draws_classes and judging.contributions is None:
         # Too few identities: no interval is for others, so that none beside it is for the same ones.
         effect |= {"ci_low_same_test": None, "ci_high_same_test": None}

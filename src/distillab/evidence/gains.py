@@ -15,6 +15,7 @@ from distillab.evidence.draws import (
     FloatArray,
     Variance,
     sums_by_teacher,
+    variance_of_the_mean,
     variance_over_examples,
     variance_over_seeds,
 )
@@ -109,6 +110,8 @@ class PairedDifferences:
         step: The smallest step of the metric, or None.
         over_seeds: Variance of the mean over seeds and teachers; None for a single pair.
         over_examples: Variance of the mean over test examples; 0 if they are taken as fixed.
+        same_runs: Variance of the mean over test examples for these very networks, which a bootstrap over
+            test examples estimates; None if they are taken as fixed.
         n_teachers: Number of teachers behind the pairs; None without teachers.
     """
 
@@ -118,6 +121,7 @@ class PairedDifferences:
     over_seeds: Variance | None
     over_examples: Variance
     n_teachers: int | None = None
+    same_runs: Variance | None = None
 
     @classmethod
     def of(
@@ -151,6 +155,9 @@ class PairedDifferences:
             if several and contributions is not None
             else Variance(0.0),
             len(set(teachers)) if teachers else None,
+            None
+            if contributions is None
+            else variance_of_the_mean(np.asarray(contributions, dtype=np.float64).mean(axis=0)),
         )
 
     def gain(self, confidence: float) -> Gain:
@@ -177,6 +184,18 @@ class PairedDifferences:
             return low, high
         wider = ends(self.over_seeds + self.over_examples)
         return min(low, wider[0]), max(high, wider[1])
+
+    def interval_same_runs(self, confidence: float) -> tuple[float, float] | None:
+        """Return the interval of the mean gain of these very networks on new test examples.
+
+        It is that of a bootstrap over test examples, without its draws. It says nothing about other seeds.
+        The result is None if test examples are taken as fixed, or if there is one.
+        """
+        if self.same_runs is None or not np.isfinite(self.same_runs.value):
+            return None
+        half = self.same_runs.t(0.5 + confidence / 2.0) * float(np.sqrt(self.same_runs.value))
+        mean = float(self.values.mean())
+        return mean - half, mean + half
 
     @cached_property
     def _sample(self) -> _Sample:

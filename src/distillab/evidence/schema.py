@@ -237,7 +237,8 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
     other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
     same test examples (``ci_low`` and ``ci_high`` of the primary metric are for new ones), the number of
     teachers behind the pairs, the p-value of the verdict, and the verdict after correction; then whether both
-    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`).
+    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`), and the interval for the
+    same trained networks on new test examples.
 
     Args:
         factors: The factors of the study.
@@ -270,6 +271,7 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
         | {"converged": pa.bool_()}
         | number_columns(["doubling_plain", "doubling_distilled"])
         | text_columns("convergence_note")
+        | number_columns(["ci_low_same_runs", "ci_high_same_runs"])
         | ({"confidence": pa.float64(), "look": pa.int64()} if looks else {})
         | (text_columns("setting") if tuned else {}),
     )

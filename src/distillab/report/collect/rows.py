@@ -34,8 +34,8 @@ def place_of(row: Row, phrases: Phrases = PHRASES) -> Place:
 
 def effects_of(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[Effect, ...]:
     """Return effects from rows of ``effects.parquet``."""
-    intervals = ("ci_low", "ci_high", "ci_low_same_test", "ci_high_same_test")
-    numbers = ("gain", *intervals, "p_value", "p_adjusted", "gap_closed", "error_ratio")
+    ends = [f"{end}{of}" for of in ("", "_same_test", "_same_runs") for end in ("ci_low", "ci_high")]
+    numbers = ("gain", *ends, "p_value", "p_adjusted", "gap_closed", "error_ratio")
     return tuple(
         Effect(
             place=place_of(row, phrases),

@@ -46,6 +46,8 @@ class Effect:
     ci_high_same_test: Number = None
     converged: bool | None = None
     convergence_note: str = ""
+    ci_low_same_runs: Number = None
+    ci_high_same_runs: Number = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ INTERVAL = Column(
     "Interval", True, "for new seeds, new teachers where pairs have several, and a new test set"
 )
 SAME_TEST = Column("Same test set", True, "the same interval, for these test examples")
+SAME_RUNS = Column("Same networks", True, "for these trained networks on a new test set, as by a bootstrap")
 _MOST_LABELS = 20  # columns; labels.parquet has all of them
 LENGTHS = ("steps", "epochs")  # of training, as the columns are called
 
@@ -42,6 +43,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
         Column(f"Gain, {metric.unit}", True),
         INTERVAL,
         SAME_TEST,
+        SAME_RUNS,
         Column("Pairs", True),
         Column("p", True),
         Column("p corrected", True),
@@ -59,6 +61,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
             number_cell(signed(e.gain, metric, 2), e.gain),
             number_cell(interval(e.ci_low, e.ci_high, metric), e.ci_low),
             number_cell(interval(e.ci_low_same_test, e.ci_high_same_test, metric), e.ci_low_same_test),
+            number_cell(interval(e.ci_low_same_runs, e.ci_high_same_runs, metric), e.ci_low_same_runs),
             TableCell(str(e.n_pairs), e.n_pairs),
             number_cell(p_value(e.p_value), e.p_value),
             number_cell(p_value(e.p_adjusted), e.p_adjusted),
