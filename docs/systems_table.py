@@ -98,7 +98,10 @@ def with_used_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     return table([head[place] for place in kept], [[line[place] for place in kept] for line in lines])
 
 
-NUMBERS = ("plain, %", "distilled, %", "gain, points", "pairs", "verdict", "method")
+NUMBERS = (
+    *("plain, %", "distilled, %", "gain, points", "pairs", "verdict", "method"),
+    *("retention, %", "speed-up", "compression"),
+)
 
 
 def gains(study: str, metric: str = "") -> str:
@@ -327,11 +330,12 @@ def controls(study: str) -> str:
 
 def speed(study: str) -> str:
     """Return what students keep of their teachers' accuracy, and how much faster and smaller they are."""
-    head = ("student", "method", "retention, %", "speed-up", "compression")
-    return table(
+    head = ("teacher", "student", "method", "retention, %", "speed-up", "compression")
+    return with_used_columns(
         head,
         [
             (
+                f"`{row['teacher']}`",
                 f"`{row['student']}`",
                 f"`{row['method']}`",
                 "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in _ends(row, "retention"))),

@@ -19,7 +19,8 @@ ACCURACY: Metric = TASK.metrics["accuracy"]
 def row(student: str, params: int, val: float, seed: int = 0, /, **more: Any) -> Row:
     method, teacher = more.get("method", "kd"), more.get("teacher", "t")
     names = {"dataset": "d", "provenance": "full", "teacher": teacher, "student": student, "method": method}
-    run = f"{student} {teacher if method == 'kd' else ''} {method} {seed}"
+    level = more.get("factor.teacher_capacity", "")
+    run = f"{student} {teacher + level if method == 'kd' else ''} {method} {seed}"
     scores = {"val_score": val, "accuracy": val - 0.02, "teacher_accuracy": 0.96, "params": params}
     return {**names, "run_id": run, "seed": seed, "status": "done", **scores, **more}
 
@@ -54,12 +55,13 @@ def test_means_are_over_the_seeds_that_all_have() -> None:
 
 
 def test_teachers_are_chosen_from_the_levels_of_their_factor() -> None:
-    levels = {"t": 0.88, "u": 0.91}
+    levels = {"small": 0.88, "large": 0.91}
     rows = [
-        row("a", 10, val, teacher=name, **{"factor.teacher_capacity": name}) for name, val in levels.items()
+        row("a", 10, val, teacher="small | large", **{"factor.teacher_capacity": name})
+        for name, val in levels.items()
     ]
     [found] = chosen(*rows)
-    assert found["teacher"] == "u"
+    assert found["teacher"] == "large"
     conditions = [{**each, "factor.size": float(size)} for each in rows for size in (10, 20)]
     assert [each["factor.size"] for each in chosen(*conditions)] == [10.0, 20.0]
 

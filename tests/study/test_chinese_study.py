@@ -20,7 +20,7 @@ from support.studies import CPU, rows_of, run_here
 from support.systems import refusal_of_plan, run_by_command, small_form
 
 pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
-PROGRAM = Path(__file__).parents[2] / "benchmarks" / "text_speed.py"
+PROGRAM = Path(__file__).parents[2] / "benchmarks" / "student_speed.py"
 CLASSES = ("finance", "sports", "game")
 
 

@@ -82,7 +82,7 @@ def select_students(
     """
     metric, found = task.metrics[task.primary], []
     for candidates in _by_condition(list(rows)):
-        if len({(each.first["teacher"], each.first["student"]) for each in candidates}) < 2:
+        if len({each.networks for each in candidates}) < 2:
             continue
         seeds = set.intersection(*(each.finished for each in candidates))
         if not seeds:
@@ -139,6 +139,16 @@ class Candidate:
         return next(iter(self.rows.values()))
 
     @property
+    def networks(self) -> tuple[object, ...]:
+        """The teacher and the student, as the factors have them."""
+        return tuple(self.first.get(column) for column in (*NETWORKS, *OF_TEACHERS))
+
+    @property
+    def _teacher(self) -> str:
+        """The teacher of the level; the column of a study that compares teachers names all of them."""
+        return str(self.first.get(OF_TEACHERS[0]) or self.first["teacher"])
+
+    @property
     def finished(self) -> set[int]:
         """Seeds whose run is done and was scored on val."""
         done = (row for row in self.rows.values() if row["status"] == JobState.DONE)
@@ -151,7 +161,7 @@ class Candidate:
         names = {column: self.first.get(column) for column in [*cell_columns([self.first]), "method"]}
         share = score / teacher if score is not None and teacher else None
         return names | {
-            "teacher": None if self.shared or self.first["method"] in plain else self.first["teacher"],
+            "teacher": None if self.shared or self.first["method"] in plain else self._teacher,
             "metric": task.primary,
             "n_runs": len(rows),
             "params": self.first["params"],

@@ -1,20 +1,20 @@
-"""What students of texts keep of their teachers' accuracy, and how much faster and smaller they are.
+"""What students keep of their teachers' accuracy, and how much faster and smaller they are.
 
-    python benchmarks/text_speed.py --study DIR [--seconds 20]
+    python benchmarks/student_speed.py --study DIR [--seconds 20]
         [--write docs/results/systems/chinese-text-speed.csv]
 
-DIR is a finished study, whose networks are loaded from its store: networks for texts are not exported, so
-that ``distillab benchmark`` has no file of them. For each student and method it prints, as means over seeds
-with 95 % intervals (t, over seeds):
+DIR is a finished study of classification, whose networks are loaded from its store; teachers may be several
+(``factor.teacher_capacity``), other conditions may not. For each teacher, student and method it prints, as
+means over seeds with 95 % intervals (t, over seeds):
 
 - retention: accuracy of the student on test / accuracy of the teacher of its seed;
-- speed-up: time of the teacher / time of the student, one text at a time on one thread, medians of passes
-  that run in turn, from numbers of characters to logits; methods of one student share a network, which is
+- speed-up: time of the teacher / time of the student, one example at a time on one thread, medians of passes
+  that run in turn, from stored items to logits; methods of one student share a network, which is
   timed once per seed;
 - compression: parameters of the teacher / parameters of the student. Of an ensemble chosen on val, the
   networks with a weight count, as they alone are computed.
 
-It takes about ``--seconds`` per seed.
+It takes about ``--seconds`` per seed and teacher.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from distillab.evidence.pairs import Row
 from distillab.evidence.schema import read_rows
 from distillab.evidence.tuning import headline_rows
 from distillab.modalities import normalization_of
-from distillab.models import Ensemble, count_parameters
+from distillab.models import Ensemble, OrbitMean, count_parameters
 from distillab.study.folder import StudyFolder
 from distillab.training.stages.outputs import open_network
 
@@ -46,36 +46,41 @@ COLUMNS = (
     *(f"{measure}{end}" for measure in MEASURES for end in ("", "_low", "_high")),
     *("params", "teacher_params", "ms", "teacher_ms"),
 )
-_TEXTS = 64  # that are read in turn
+_EXAMPLES = 64  # that are read in turn
+TEACHERS = "factor.teacher_capacity"
 _CPU = torch.device("cpu")
 
 
 def measured(folder: StudyFolder, seconds: float) -> list[Row]:
-    """Return one row per student and method of a finished study.
+    """Return one row per teacher, student and method of a finished study.
 
     Args:
         folder: The study.
-        seconds: Time of all counted passes per seed, about.
+        seconds: Time of all counted passes per seed and teacher, about.
     """
     rows = [row for row in headline_rows(read_rows(folder.results_file)) if row["status"] == "done"]
-    conditions = {
-        tuple((key, row[key]) for key in row if key.startswith("factor.") or key in ("provenance", "teacher"))
+    others = {
+        tuple(
+            row[key] for key in row if key == "provenance" or (key.startswith("factor.") and key != TEACHERS)
+        )
         for row in rows
     }
-    if len(conditions) > 1:
-        raise SystemExit("a study of one condition and one teacher is measured, and this one has several")
-    each = [
-        row for seed in sorted({row["seed"] for row in rows}) for row in _of_seed(folder, rows, seed, seconds)
-    ]
-    groups: dict[tuple[str, str], list[Row]] = {}
+    if len(others) > 1:
+        raise SystemExit("a study of one condition is measured, with one teacher or several; this has more")
+    rows = [row | {"teacher": row.get(TEACHERS) or row["teacher"]} for row in rows]
+    places = sorted({(row["seed"], row["teacher"]) for row in rows})
+    each = [row for seed, teacher in places for row in _of_seed(folder, rows, seed, teacher, seconds)]
+    groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in each:
-        groups.setdefault((row["student"], row["method"]), []).append(row)
+        groups.setdefault((row["teacher"], row["student"], row["method"]), []).append(row)
     return [_summary(mine) for mine in groups.values()]
 
 
-def _of_seed(folder: StudyFolder, rows: Sequence[Row], seed: int, seconds: float) -> Iterator[Row]:
-    """Yield the rows of a seed with retention, speed-up and compression."""
-    mine = [row for row in rows if row["seed"] == seed]
+def _of_seed(
+    folder: StudyFolder, rows: Sequence[Row], seed: int, teacher: str, seconds: float
+) -> Iterator[Row]:
+    """Yield the rows of a seed and teacher with retention, speed-up and compression."""
+    mine = [row for row in rows if (row["seed"], row["teacher"]) == (seed, teacher)]
     [teacher_run] = {row["teacher_run"] for row in mine if row["teacher_run"]}
     runs = {row["student"]: ("student", row["run_id"]) for row in reversed(mine)}
     test = folder.dataset.eval["test"]
@@ -103,14 +108,14 @@ def _of_seed(folder: StudyFolder, rows: Sequence[Row], seed: int, seconds: float
 
 def _inputs(folder: StudyFolder) -> list[Tensor]:
     test, normalize = folder.dataset.eval["test"], normalization_of(folder.dataset)
-    rows = np.linspace(0, len(test) - 1, min(_TEXTS, len(test))).astype(np.int64)
+    rows = np.linspace(0, len(test) - 1, min(_EXAMPLES, len(test))).astype(np.int64)
     return [normalize(torch.from_numpy(test.items(rows[[place]]))) for place in range(len(rows))]
 
 
 def _milliseconds(
     networks: dict[str, nn.Module], inputs: Sequence[Tensor], seconds: float
 ) -> dict[str, float]:
-    """Return the median time of each network for one text, on one thread."""
+    """Return the median time of each network for one example, on one thread."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -122,7 +127,7 @@ def _milliseconds(
 
 
 def _pass_of(network: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], object]:
-    """Return a function that reads one text after the other."""
+    """Return a function that reads one example after the other."""
     turn = itertools.cycle(inputs)
 
     def run() -> object:
@@ -134,6 +139,8 @@ def _pass_of(network: nn.Module, inputs: Sequence[Tensor]) -> Callable[[], objec
 
 def _parameters(network: nn.Module) -> int:
     """Return the number of parameters; of an ensemble, those of the networks that have a weight."""
+    if isinstance(network, OrbitMean):
+        return _parameters(network.network)
     if not isinstance(network, Ensemble):
         return count_parameters(network)
     used = [
@@ -176,7 +183,8 @@ def line_of(row: Row) -> str:
         return f"{scale * row[key]:.1f}{unit}{interval}"
 
     return (
-        f"{row['student']}, {row['method']}: retention {shown('retention', 100, ' %')}, "
+        f"{row['student']}, {row['method']} from {row['teacher']}: "
+        f"retention {shown('retention', 100, ' %')}, "
         f"speed-up {shown('speed_up', 1, 'x')}, compression {shown('compression', 1, 'x')}; "
         f"{row['ms']:.2f} ms and {row['params']:,.0f} parameters, teacher {row['teacher_ms']:.2f} ms and "
         f"{row['teacher_params']:,.0f} ({row['n_seeds']} seeds)"
