@@ -11,8 +11,10 @@ import pytest
 
 from distillab.artefacts import LOGITS, load_logits
 from distillab.cli import execute
+from distillab.data.boxes import Boxes
 from distillab.evidence.orbits import has_orbits
 from distillab.evidence.schema import read_rows
+from distillab.report.collect.detections import detections_view
 from distillab.study.folder import StudyFolder
 from support.box_files import write_coco
 from support.studies import rows_of
@@ -72,7 +74,37 @@ def test_a_hundred_boxes_per_test_image_are_stored(folder: StudyFolder) -> None:
 def test_the_report_names_the_metric_and_states_what_it_does_not_show(folder: StudyFolder) -> None:
     page = folder.report_file.read_text()
     assert "AP50" in page and "average precision at an overlap of 0.5" in page
-    assert "Detections are not drawn" in page
+    assert "Neither the calibration of confidences nor the kinds of mistakes are judged" in page
+
+
+def test_the_report_draws_boxes_of_teacher_and_students_beside_the_objects(folder: StudyFolder) -> None:
+    view = detections_view(folder)
+    assert view is not None and 2 <= len(view.images) <= 4
+    test = folder.dataset.eval["test"].targets
+    assert isinstance(test, Boxes)
+    for image in view.images:
+        names = [tile.network for tile in image.tiles]
+        assert names == ["ground truth", "teacher", "plain student (ce)", "cosine_guided", "kd"]
+        values = test.values[int(image.name.split()[-1])]
+        assert [box.label for box in image.tiles[0].boxes] == values[values[:, 0] >= 0][:, 0].tolist()
+        for tile in image.tiles[1:]:
+            assert all(box.confidence is not None and box.confidence >= view.least for box in tile.boxes)
+    page = folder.report_file.read_text()
+    assert page.count('<svg class="boxes"') == 5 * len(view.images)
+    assert page.count('<image id="found-') == len(view.images)  # embedded once per row
+
+
+def test_curves_have_the_area_that_the_tables_state(folder: StudyFolder) -> None:
+    view = detections_view(folder)
+    assert view is not None
+    rows = read_rows(folder.labels_file)
+    for shown in view.classes:
+        assert [arm.name for arm in shown.arms] == ["teacher", "plain student (ce)", "cosine_guided", "kd"]
+        for arm, method in zip(shown.arms[1:], ("ce", "cosine_guided", "kd"), strict=True):
+            scores = [row["score"] for row in rows if (row["label"], row["method"]) == (shown.name, method)]
+            assert arm.runs == len(scores) == 2
+            assert arm.ap50 == pytest.approx(np.mean(scores))
+            assert np.mean(arm.curve) == pytest.approx(np.mean(scores), abs=1e-4)
 
 
 def test_a_finished_study_is_not_run_again(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
