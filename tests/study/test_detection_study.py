@@ -117,6 +117,27 @@ def test_a_finished_study_is_not_run_again(folder: StudyFolder, capsys: pytest.C
     assert {row["run_id"] for row in rows_of(folder)} == before
 
 
+def test_a_student_is_exported_and_finds_the_boxes_of_its_study(
+    folder: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = next(row for row in rows_of(folder) if (row["method"], row["seed"]) == ("kd", 1))
+    out = tmp_path / "shipped"
+    command = ["export", str(folder.path), row["run_id"], "--format", "safetensors,onnx", "--out", str(out)]
+    assert execute(command) == 0
+    checks = json.loads((out / "checks.json").read_text())
+    assert checks["passed"] and checks["stored_outputs"]["differing"] < 0.01
+    assert all(gate["examples"] == len(folder.dataset.val) for gate in checks["gates"])
+    card = (out / "README.md").read_text()
+    assert "Distilled by `kd`" in card and "**Against the teacher** (`fcos_resnet_s`)" in card
+    capsys.readouterr()
+    data = ["drawn_boxes", "--set", "images=40", "--set", "test_images=12"]
+    assert execute(["evaluate", str(out / "model.onnx"), *data, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["split"], found["examples"]) == ("test", 12)
+    for name in ("ap50", "map", "recall"):
+        assert found[name] == pytest.approx(row[name], abs=0.02), name  # stored boxes are rounded
+
+
 def test_training_finds_drawn_shapes(tmp_path: Path) -> None:
     """The whole road at once: boxes that were moved or decoded wrongly would leave nothing to be found."""
     values = small(methods=["ce"], students=["fcos_resnet_s"], seeds=1, teacher={"model": "fcos_dwnet_s"})
@@ -225,7 +246,6 @@ def test_boxes_are_for_studies_alone(
         ["profile", *data],
         ["advise", *data, "--student", "fcos_dwnet_s"],
         ["distill", *data, "--student", "fcos_dwnet_s", "--out", str(tmp_path / "shipped")],
-        ["export", str(folder.path), "--out", str(tmp_path / "exported")],
     ):
         assert execute(command) == 2
         [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("distillab: ")]

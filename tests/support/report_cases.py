@@ -14,7 +14,7 @@ from distillab.report.collect.doses import dose_panels
 from distillab.report.contents import Effect, LevelView, Place, ReportContents, Run
 from distillab.report.contents.pictures import Pictures, Strip, Tile
 from distillab.report.contents.runs import FailureView, TeacherView
-from distillab.tasks import Detection, MultiLabel
+from distillab.tasks import MultiLabel
 from support.report_detections import detections
 from support.report_pictures import CLASSES, digit
 from support.report_sample import TASK, Scale, class_panel, sample
@@ -185,7 +185,7 @@ def hostile() -> ReportContents:
 def detectors() -> ReportContents:
     """Return a study of detectors with crowded images and more classes than are drawn."""
     classes = tuple(f"class number {number} with a long name" for number in range(9))
-    return replace(sample(), task=Detection(), detections=detections(classes, boxes=40, side=200))
+    return replace(sample(), detections=detections(classes, boxes=40, side=200))
 
 
 def other_baselines() -> ReportContents:

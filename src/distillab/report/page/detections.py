@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from markupsafe import Markup, escape
 
-from distillab.modalities.image.box_colors import box_color
+from distillab.modalities.image.box_pictures import box_color
 from distillab.printable import printable
 from distillab.report.contents.detections import (
     ArmPrecision,
