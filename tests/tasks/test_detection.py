@@ -21,7 +21,7 @@ from distillab.data.boxes import NO_BOX, Boxes, ignored
 from distillab.models import InputSpec, build_model
 from distillab.tasks import Detection
 from distillab.tasks.dense_outputs import DISTANCES, OFFSETS, DenseOutputs
-from distillab.tasks.detection_images import findings_of
+from distillab.tasks.detection_images import image_findings
 from distillab.tasks.detection_losses import assigned_cells, detection_loss
 from distillab.tasks.detection_metrics import average_precisions, mean_ap50
 from distillab.tasks.detections import MOST_DETECTIONS, detections_in, find_boxes
@@ -269,7 +269,7 @@ def test_findings_of_an_image_are_found_missed_or_false() -> None:
         (42, 42, 50, 50, 0.6, 0),  # in a crowd: left out
         (20, 20, 30, 30, 0.2, 1),  # not sure
     ]
-    [found] = findings_of(np.array([rows]).reshape(1, -1), Boxes.of([objects], 2))
+    [found] = image_findings(np.array([rows]).reshape(1, -1), Boxes.of([objects], 2))
     assert found.found.tolist() == [True, False, False]
     assert (found.missed, found.false, found.f1) == (1, 2, 2 / 5)
 

@@ -16,7 +16,7 @@ from distillab.deploy.description import ModelDescription
 from distillab.deploy.detection_postprocessing import boxes_of_cells
 from distillab.errors import RequestError
 
-DECIMALS = 2
+_DECIMALS = 2
 """Of coordinates in pixels that are printed; confidences have four."""
 
 
@@ -47,7 +47,7 @@ class DetectedBox:
     def as_dict(self) -> JsonObject:
         """Return the JSON form, with rounded numbers."""
         values = asdict(self)
-        edges = {name: round(values[name], DECIMALS) for name in ("left", "top", "right", "bottom")}
+        edges = {name: round(values[name], _DECIMALS) for name in ("left", "top", "right", "bottom")}
         return {**values, "confidence": round(self.confidence, 4), **edges}
 
 

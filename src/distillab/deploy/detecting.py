@@ -58,6 +58,18 @@ def detect_files(
         model: A detector.
         files: The files.
         least: Confidence below which a box is left out.
+
+    Example:
+        >>> from distillab.deploy.description import ModelDescription
+        >>> from distillab.deploy.loaded import TorchEngine
+        >>> from distillab.models import InputSpec
+        >>> description = ModelDescription(
+        ...     architecture="fcos_dwnet_s", classes=("cell",), item=InputSpec(1, 32, 32),
+        ...     mean=np.zeros(1, np.float32), std=np.ones(1, np.float32), task={"name": "detection"},
+        ... )
+        >>> model = LoadedModel(Path("model"), description, TorchEngine(description.build(), description))
+        >>> [each.error for each in detect_files(model, [Path("missing.png")])]
+        ['there is no such file']
     """
     for start in range(0, len(files), _AT_A_TIME):
         yield from _detect_some(model, files[start : start + _AT_A_TIME], least)

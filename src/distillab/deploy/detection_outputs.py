@@ -6,16 +6,16 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from PIL import Image
 
+from distillab.canonical import JsonObject
 from distillab.deploy.detected import DetectedBox
 from distillab.deploy.detecting import FileDetections
 from distillab.errors import RequestError
 from distillab.modalities.image.box_pictures import ColoredBox, draw_boxes
 
-TABLE_COLUMNS = ("file", "label", "confidence", "left", "top", "right", "bottom")
+_COLUMNS = ("file", "label", "confidence", "left", "top", "right", "bottom")
 MOST_FRAMES = 2000
 """Frames of an animation, which are held in memory."""
 _FRAME_SIDE = 480  # pixels of the longer side of a frame at most
@@ -45,7 +45,7 @@ class DetectionOutputs:
     animation: Path | None = None
     rate: float = 10.0
     _names: dict[Path, Path] = field(default_factory=dict)
-    _rows: list[dict[str, Any]] = field(default_factory=list)
+    _rows: list[JsonObject] = field(default_factory=list)
     _frames: list[Image.Image] = field(default_factory=list)
 
     def check(self, named: Sequence[Path], files: Sequence[Path]) -> None:
@@ -126,7 +126,7 @@ class DetectionOutputs:
         if self.table is not None:
             try:
                 with self.table.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, TABLE_COLUMNS)
+                    writer = csv.DictWriter(file, _COLUMNS)
                     writer.writeheader()
                     writer.writerows(self._rows)
             except OSError as error:

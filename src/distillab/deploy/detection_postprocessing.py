@@ -70,18 +70,20 @@ def _decoded(values: Array, height: int, width: int) -> tuple[Array, Array]:
 
 
 def _sigmoid(values: Array) -> Array:
-    return 1 / (1 + np.exp(-np.clip(values, -80, 80)))
+    found: Array = 1 / (1 + np.exp(-np.clip(values, -80, 80)))
+    return found
 
 
 def _thinned(confidences: Array, boxes: Array) -> Array:
     """Return the boxes that remain, ``[n, 6]``."""
-    large = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    cells, labels = np.nonzero((confidences > _LEAST_CONFIDENCE) & large[:, None])
+    large = np.all(boxes[:, 2:] > boxes[:, :2], axis=1, keepdims=True)
+    cells, labels = np.nonzero((confidences > _LEAST_CONFIDENCE) & large)
     order = np.argsort(-confidences[cells, labels], kind="stable")[:_MOST_CANDIDATES]
     cells, labels = cells[order], labels[order]
     boxes, scores = boxes[cells], confidences[cells, labels]
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-    left, kept = np.ones(len(boxes), np.bool_), []
+    left = np.ones(len(boxes), np.bool_)
+    kept: list[int] = []
     for place in range(len(boxes)):
         if len(kept) == _MOST_BOXES:
             break

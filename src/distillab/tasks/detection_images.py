@@ -48,7 +48,7 @@ class ImageFindings:
         return 2 * int(self.found.sum()) / total if total else 1.0
 
 
-def findings_of(stored: Logits, boxes: Boxes, least: float = SURE) -> list[ImageFindings]:
+def image_findings(stored: Logits, boxes: Boxes, least: float = SURE) -> list[ImageFindings]:
     """Return the findings in each image, at an overlap of 0.5.
 
     A detection that finds no object and lies half in a box that is not counted is left out.
@@ -61,7 +61,7 @@ def findings_of(stored: Logits, boxes: Boxes, least: float = SURE) -> list[Image
     Example:
         >>> boxes = Boxes.of([[(0, 0, 0, 4, 4)]], classes=1)
         >>> stored = np.array([[0, 0, 4, 4, 0.9, 0, 5, 5, 6, 6, 0.2, 0]])
-        >>> findings_of(stored, boxes)[0].f1
+        >>> image_findings(stored, boxes)[0].f1
         1.0
     """
     pairs = zip(detections_in(stored), boxes.values.astype(np.float64), strict=True)

@@ -28,7 +28,7 @@ from distillab.study.planning.conditions import PRIMARY
 from distillab.study.spec.evidence import PLAIN
 from distillab.tasks import Detection
 from distillab.tasks.arrays import Logits, Values
-from distillab.tasks.detection_images import ImageFindings, findings_of
+from distillab.tasks.detection_images import ImageFindings, image_findings
 from distillab.tasks.detection_metrics import SURE, MatchedClass, matched_classes
 
 _AT_RANDOM = 2  # images
@@ -95,7 +95,7 @@ def _teachers(folder: StudyFolder, cells: Sequence[Cell]) -> list[_Network]:
 
 
 def _images(test: Examples, boxes: Boxes, networks: Sequence[_Network]) -> tuple[DetectedImage, ...]:
-    found = [findings_of(each.stored, boxes) for each in networks]
+    found = [image_findings(each.stored, boxes) for each in networks]
     place = next(i for i, each in enumerate(networks) if each.method == PLAIN)
     gains = np.array([new.f1 - old.f1 for old, new in zip(found[place], found[place + 1], strict=True)])
     return tuple(
@@ -137,14 +137,17 @@ def _objects(values: Values, classes: Sequence[str]) -> tuple[DrawnBox, ...]:
         label, counts = int(row[0]), row[0] >= 0
         label = label if counts else ignored(label)
         name = classes[label] if counts else f"{classes[label]} (not counted)"
-        found.append(DrawnBox(*map(float, row[1:]), label, name, found=bool(counts)))
+        left, top, right, bottom = row[1:].tolist()
+        found.append(DrawnBox(left, top, right, bottom, label, name, found=bool(counts)))
     return tuple(found)
 
 
 def _tile(method: str, mine: ImageFindings, classes: Sequence[str]) -> BoxTile:
     boxes = tuple(
-        DrawnBox(*map(float, row[:4]), int(row[5]), classes[int(row[5])], float(row[4]), bool(found))
-        for row, found in zip(mine.boxes, mine.found, strict=True)
+        DrawnBox(left, top, right, bottom, int(label), classes[int(label)], confidence, bool(found))
+        for (left, top, right, bottom, confidence, label), found in zip(
+            mine.boxes.tolist(), mine.found, strict=True
+        )
     )
     note = f"F1 {mine.f1:.2f}: {int(mine.found.sum())} found, {mine.missed} missed, {mine.false} false"
     return BoxTile(_name(method), boxes, note)

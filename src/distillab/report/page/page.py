@@ -165,18 +165,18 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "teachers_plot": teachers,
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
-        **_network_tables(contents),
-        "tuning_table": tuning_tables.choices_table(contents.tuning, primary),
-        "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, primary),
-        "stopping_table": tables.stopping_table(contents.stopping, contents.effects, primary),
+        **_further_tables(contents),
         "runs_table": run_tables.runs_table(contents.runs, task),
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
 
 
-def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table] | None]:
+def _further_tables(contents: ReportContents) -> dict[str, Table | list[Table] | None]:
     return {
+        "tuning_table": tuning_tables.choices_table(contents.tuning, contents.primary),
+        "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, contents.primary),
+        "stopping_table": tables.stopping_table(contents.stopping, contents.effects, contents.primary),
         "class_precision_table": class_precision_table(contents.detections, contents.task),
         "exits_table": exits_table(contents),
         "labels_table": tables.labels_table(contents.labels, contents.task),
