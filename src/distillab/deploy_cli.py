@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distillab.errors import RequestError
+
+if TYPE_CHECKING:
+    from distillab.deploy import FileDetections, FilePrediction
 
 ModelPath = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or a model file in it.")
@@ -43,8 +47,9 @@ def export_command(
         typer.Argument(metavar="[RUN_ID]", help="A run_id of results.parquet, or its beginning."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="F,F", help="Of safetensors, onnx, int8 and pt2.")
-    ] = "safetensors,onnx,int8,pt2",
+        str | None,
+        typer.Option("--format", metavar="F,F", help="Of safetensors, onnx, int8 and pt2; default: all."),
+    ] = None,
     max_drop: Annotated[
         float, typer.Option("--max-drop", metavar="POINTS", help="What int8 may lose on val.")
     ] = 1.0,
@@ -57,7 +62,9 @@ def export_command(
     from distillab.api.models import export
     from distillab.terminal.deploy import export_progress, print_export
 
-    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    wanted = None
+    if formats is not None:
+        wanted = [name.strip() for name in formats.split(",") if name.strip()]
     with export_progress() as on_progress:
         found = export(folder, run_id, out, formats=wanted, max_drop=max_drop, on_progress=on_progress)
     if as_json:
@@ -70,16 +77,45 @@ def export_command(
 def predict_command(
     model: ModelPath,
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Files, and folders of files.")],
+    confidence: Annotated[
+        float | None,
+        typer.Option("--confidence", metavar="C", help="Boxes of at least this; default 0.3. Detectors."),
+    ] = None,
+    table: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="A table with one row per box. Detectors.")
+    ] = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--pictures", metavar="FOLDER", help="Images with boxes drawn. Detectors.")
+    ] = None,
+    animation: Annotated[
+        Path | None, typer.Option("--gif", metavar="FILE", help="The same, one frame per image. Detectors.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option("--fps", min=0.1, max=50.0, help="Frames of --gif per second.")
+    ] = 10.0,
     threads: Threads = None,
 ) -> None:
-    """Print the predicted class of each image and its probability, one JSON line per file."""
+    """Print what is predicted of each image, one JSON line per file: class and probability, or boxes."""
     from distillab.api.models import load
-    from distillab.deploy import files_in, predict_files
+    from distillab.deploy import detect_files, files_in, predict_files
+    from distillab.terminal.deploy import detection_outputs
 
     loaded = load(model, threads=threads)
+    files = files_in(images, loaded)
+    outputs = detection_outputs(loaded, confidence, table, pictures, animation, rate)
+    if outputs is None:
+        _print_results(predict_files(loaded, files))
+        return
+    outputs.check(images, files)
+    least = {} if confidence is None else {"least": confidence}
+    _print_results(outputs.written(detect_files(loaded, files, **least)))
+
+
+def _print_results(results: Iterable[FilePrediction | FileDetections]) -> None:
+    """Print one line per file, and end with the exit code 1 if one cannot be read."""
     done = failed = 0
     last = None
-    for each in predict_files(loaded, files_in(images, loaded)):
+    for each in results:
         if each.error is None:
             typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
             done += 1

@@ -32,7 +32,10 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # Pages whose Python and diffs are executed or compared with the tree by tests of their own.
 EXECUTED = (
     "README.md",
-    *(f"docs/{name}.md" for name in ("first-contribution", "architecture", "data", "python", "deploy")),
+    *(
+        f"docs/{name}.md"
+        for name in ("first-contribution", "architecture", "data", "python", "deploy", "detection")
+    ),
 )
 # What is neither code nor command: page, and how the block begins.
 SHOWN = {

@@ -11,8 +11,10 @@ import pytest
 
 from distillab.artefacts import LOGITS, load_logits
 from distillab.cli import execute
+from distillab.data.boxes import Boxes
 from distillab.evidence.orbits import has_orbits
 from distillab.evidence.schema import read_rows
+from distillab.report.collect.detections import detections_view
 from distillab.study.folder import StudyFolder
 from support.box_files import write_coco
 from support.studies import rows_of
@@ -72,7 +74,37 @@ def test_a_hundred_boxes_per_test_image_are_stored(folder: StudyFolder) -> None:
 def test_the_report_names_the_metric_and_states_what_it_does_not_show(folder: StudyFolder) -> None:
     page = folder.report_file.read_text()
     assert "AP50" in page and "average precision at an overlap of 0.5" in page
-    assert "Detections are not drawn" in page
+    assert "Neither the calibration of confidences nor the kinds of mistakes are judged" in page
+
+
+def test_the_report_draws_boxes_of_teacher_and_students_beside_the_objects(folder: StudyFolder) -> None:
+    view = detections_view(folder)
+    assert view is not None and 2 <= len(view.images) <= 4
+    test = folder.dataset.eval["test"].targets
+    assert isinstance(test, Boxes)
+    for image in view.images:
+        names = [tile.network for tile in image.tiles]
+        assert names == ["ground truth", "teacher", "plain student (ce)", "cosine_guided", "kd"]
+        values = test.values[int(image.name.split()[-1])]
+        assert [box.label for box in image.tiles[0].boxes] == values[values[:, 0] >= 0][:, 0].tolist()
+        for tile in image.tiles[1:]:
+            assert all(box.confidence is not None and box.confidence >= view.least for box in tile.boxes)
+    page = folder.report_file.read_text()
+    assert page.count('<svg class="boxes"') == 5 * len(view.images)
+    assert page.count('<image id="found-') == len(view.images)  # embedded once per row
+
+
+def test_curves_have_the_area_that_the_tables_state(folder: StudyFolder) -> None:
+    view = detections_view(folder)
+    assert view is not None
+    rows = read_rows(folder.labels_file)
+    for shown in view.classes:
+        assert [arm.name for arm in shown.arms] == ["teacher", "plain student (ce)", "cosine_guided", "kd"]
+        for arm, method in zip(shown.arms[1:], ("ce", "cosine_guided", "kd"), strict=True):
+            scores = [row["score"] for row in rows if (row["label"], row["method"]) == (shown.name, method)]
+            assert arm.runs == len(scores) == 2
+            assert arm.ap50 == pytest.approx(np.mean(scores))
+            assert np.mean(arm.curve) == pytest.approx(np.mean(scores), abs=1e-4)
 
 
 def test_a_finished_study_is_not_run_again(folder: StudyFolder, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +115,27 @@ def test_a_finished_study_is_not_run_again(folder: StudyFolder, capsys: pytest.C
         == 0
     )
     assert {row["run_id"] for row in rows_of(folder)} == before
+
+
+def test_a_student_is_exported_and_finds_the_boxes_of_its_study(
+    folder: StudyFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = next(row for row in rows_of(folder) if (row["method"], row["seed"]) == ("kd", 1))
+    out = tmp_path / "shipped"
+    command = ["export", str(folder.path), row["run_id"], "--format", "safetensors,onnx", "--out", str(out)]
+    assert execute(command) == 0
+    checks = json.loads((out / "checks.json").read_text())
+    assert checks["passed"] and checks["stored_outputs"]["differing"] < 0.01
+    assert all(gate["examples"] == len(folder.dataset.val) for gate in checks["gates"])
+    card = (out / "README.md").read_text()
+    assert "Distilled by `kd`" in card and "**Against the teacher** (`fcos_resnet_s`)" in card
+    capsys.readouterr()
+    data = ["drawn_boxes", "--set", "images=40", "--set", "test_images=12"]
+    assert execute(["evaluate", str(out / "model.onnx"), *data, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["split"], found["examples"]) == ("test", 12)
+    for name in ("ap50", "map", "recall"):
+        assert found[name] == pytest.approx(row[name], abs=0.02), name  # stored boxes are rounded
 
 
 def test_training_finds_drawn_shapes(tmp_path: Path) -> None:
@@ -193,7 +246,6 @@ def test_boxes_are_for_studies_alone(
         ["profile", *data],
         ["advise", *data, "--student", "fcos_dwnet_s"],
         ["distill", *data, "--student", "fcos_dwnet_s", "--out", str(tmp_path / "shipped")],
-        ["export", str(folder.path), "--out", str(tmp_path / "exported")],
     ):
         assert execute(command) == 2
         [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("distillab: ")]

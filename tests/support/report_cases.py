@@ -15,6 +15,7 @@ from distillab.report.contents import Effect, LevelView, Place, ReportContents, 
 from distillab.report.contents.pictures import Pictures, Strip, Tile
 from distillab.report.contents.runs import FailureView, TeacherView
 from distillab.tasks import MultiLabel
+from support.report_detections import detections
 from support.report_pictures import CLASSES, digit
 from support.report_sample import TASK, Scale, class_panel, sample
 
@@ -177,7 +178,14 @@ def hostile() -> ReportContents:
         pictures=(Pictures(HOSTILE, HOSTILE, classes, strips[0], strips[1:], (), HOSTILE),),
         failures=(FailureView(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         teachers=(TeacherView(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, {"accuracy": 0.5, "ece": 0.1}),),
+        detections=detections((HOSTILE, f"{HOSTILE}2")),
     )
+
+
+def detectors() -> ReportContents:
+    """Return a study of detectors with crowded images and more classes than are drawn."""
+    classes = tuple(f"class number {number} with a long name" for number in range(9))
+    return replace(sample(), detections=detections(classes, boxes=40, side=200))
 
 
 def other_baselines() -> ReportContents:
@@ -234,4 +242,5 @@ CASES: dict[str, Callable[[], ReportContents]] = {
     "hostile": hostile,
     "other_baselines": other_baselines,
     "several_labels": several_labels,
+    "detectors": detectors,
 }

@@ -21,6 +21,7 @@ from distillab.data.boxes import NO_BOX, Boxes, ignored
 from distillab.models import InputSpec, build_model
 from distillab.tasks import Detection
 from distillab.tasks.dense_outputs import DISTANCES, OFFSETS, DenseOutputs
+from distillab.tasks.detection_images import image_findings
 from distillab.tasks.detection_losses import assigned_cells, detection_loss
 from distillab.tasks.detection_metrics import average_precisions, mean_ap50
 from distillab.tasks.detections import MOST_DETECTIONS, detections_in, find_boxes
@@ -257,6 +258,20 @@ def test_contributions_have_the_mean_and_variance_of_the_score() -> None:
         variances.append(values.var(ddof=1) / len(values))
     # The jackknife is biased upward (Efron and Stein, 1981).
     assert 0.8 < np.mean(variances) / np.var(scores, ddof=1) < 3
+
+
+def test_findings_of_an_image_are_found_missed_or_false() -> None:
+    objects = [(0, 0, 0, 8, 8), (1, 20, 20, 30, 30), (ignored(0), 40, 40, 60, 60)]
+    rows = [
+        (0, 0, 8, 8, 0.9, 0),  # the object of class 0
+        (0, 0, 8, 7, 0.8, 0),  # the same once more: false
+        (20, 20, 30, 30, 0.7, 0),  # another class: false
+        (42, 42, 50, 50, 0.6, 0),  # in a crowd: left out
+        (20, 20, 30, 30, 0.2, 1),  # not sure
+    ]
+    [found] = image_findings(np.array([rows]).reshape(1, -1), Boxes.of([objects], 2))
+    assert found.found.tolist() == [True, False, False]
+    assert (found.missed, found.false, found.f1) == (1, 2, 2 / 5)
 
 
 def test_unlabelled_images_and_classes_without_objects_do_not_count() -> None:

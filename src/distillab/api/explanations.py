@@ -14,6 +14,7 @@ from torch import Tensor
 from distillab.canonical import JsonObject
 from distillab.data.examples import IMAGE, Items
 from distillab.deploy import LoadedModel, files_in, load_model
+from distillab.deploy.detected import refuse_detector
 from distillab.deploy.graph import logits_from
 from distillab.deploy.preprocessing import preprocess_file
 from distillab.errors import RequestError, unknown_name
@@ -128,6 +129,7 @@ def explain_files(
     if method not in attributions:
         raise unknown_name("attribution", method, attributions, where="--method")
     loaded = model if isinstance(model, LoadedModel) else load_model(model)
+    refuse_detector(loaded.description, loaded.path, "an attribution")
     if class_name is not None and class_name not in loaded.classes:
         raise unknown_name("class", class_name, loaded.classes, where="--class")
     network = explained_model(loaded)

@@ -8,7 +8,6 @@ from typing import Any
 
 from distillab.canonical import JsonObject
 from distillab.deploy import (
-    FORMATS,
     Evaluation,
     Exported,
     LoadedModel,
@@ -48,7 +47,7 @@ def export(
     run_id: str | None = None,
     out: str | Path | None = None,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
     max_drop: float = 1.0,
     on_progress: ExportProgress | None = None,
 ) -> Exported:
@@ -60,7 +59,7 @@ def export(
             or the one with the best score on val.
         out: The folder that is written; by default ``exported/RUN_ID`` in that of the study.
         formats: Which of ``safetensors``, ``onnx``, ``int8`` and ``pt2`` (a program of torch.export) are
-            wanted.
+            wanted; by default all that models of the task have.
         max_drop: Points of the primary metric that int8 may lose on val.
         on_progress: Called with what is being done.
 

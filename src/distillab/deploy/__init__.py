@@ -3,6 +3,9 @@
 from distillab.deploy.benchmarking import Benchmark, ModelBenchmark, benchmark_models
 from distillab.deploy.checks import Checks, Exported, FileRecord
 from distillab.deploy.description import ModelDescription, read_description
+from distillab.deploy.detected import DetectedBox
+from distillab.deploy.detecting import FileDetections, detect_files
+from distillab.deploy.detection_outputs import DetectionOutputs
 from distillab.deploy.evaluation import Evaluation, evaluate_model
 from distillab.deploy.export import export_run
 from distillab.deploy.gates import GateResult
@@ -15,8 +18,11 @@ __all__ = [
     "FORMATS",
     "Benchmark",
     "Checks",
+    "DetectedBox",
+    "DetectionOutputs",
     "Evaluation",
     "Exported",
+    "FileDetections",
     "FilePrediction",
     "FileRecord",
     "GateResult",
@@ -26,6 +32,7 @@ __all__ = [
     "Predictions",
     "benchmark_models",
     "check_formats",
+    "detect_files",
     "evaluate_model",
     "export_run",
     "files_in",

@@ -10,6 +10,7 @@ import yaml
 from distillab.data.examples import IMAGE
 from distillab.deploy.checks import Checks
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.detector_files import DETECTOR_USE
 from distillab.deploy.files import INT8
 from distillab.deploy.recipe import BuildRecipe
 from distillab.deploy.snippets import Snippet, snippets_for
@@ -20,6 +21,7 @@ from distillab.printable import counted, printable
 
 _LISTED_CLASSES = 50
 _DIFFERENCES = {"logits": "a logit {:.1e} (relative)", "probabilities": "a probability {:.1e}"}
+_DIFFERENCES |= {"cells": "a raw output {:.1e} (relative)", "ap50": "AP50 {:.1e}"}
 
 
 def model_card(
@@ -69,8 +71,9 @@ def _name(description: ModelDescription, statement: Statement | None) -> str:
 
 
 def _metadata(description: ModelDescription, checks: Checks, name: str, statement: Statement | None) -> str:
-    image = description.modality == IMAGE
-    task = "image-classification" if image else "audio-classification"
+    task = "image-classification" if description.modality == IMAGE else "audio-classification"
+    if description.task_config().dense:
+        task = "object-detection"
     library = {"timm": "timm"}.get(description.architecture.partition(":")[0], "pytorch")
     tags = ["distillab", *(["onnx"] if any(file.endswith(".onnx") for file in checks.files) else [])]
     if statement is not None and not statement.is_plain:
@@ -106,7 +109,7 @@ def _summary(description: ModelDescription, statement: Statement | None) -> str:
     shown = ", ".join(description.classes[:_LISTED_CLASSES])
     more = len(description.classes) - _LISTED_CLASSES
     lines = [
-        f"`{description.architecture}` predicts {_predicted(description)} of a {item}: "
+        f"`{description.architecture}` {_predicted(description)} of a {item}: "
         f"{shown}{f' and {more} more' if more > 0 else ''}."
     ]
     if statement is not None:
@@ -122,14 +125,19 @@ def _summary(description: ModelDescription, statement: Statement | None) -> str:
 
 
 def _predicted(description: ModelDescription) -> str:
+    classes = f"{len(description.classes)} classes"
+    if description.task_config().dense:
+        return f"finds objects of {classes}, each with a box, in the pixels"
     several = description.task_config().name != "classification"
-    return f"{'any of' if several else 'one of'} {len(description.classes)} classes"
+    return f"predicts {'any of' if several else 'one of'} {classes}"
 
 
 def _use(snippets: Sequence[Snippet], description: ModelDescription) -> str:
     if not snippets:
         return ""
-    if description.modality == IMAGE:
+    if description.task_config().dense:
+        text = DETECTOR_USE
+    elif description.modality == IMAGE:
         text = (
             "Run these in this folder. ONNX files and `model.pt2` take pixels (uint8, "
             "`[N, height, width, channels]`, any N) and return probabilities: scaling, normalization and "
@@ -171,7 +179,7 @@ def _gates(checks: Checks) -> str:
         entry = worst.setdefault(gate.file, {"examples": gate.examples})
         entry[gate.gate] = max(entry.get(gate.gate, 0.0), gate.value)
     lines = [
-        f"- `{file}`: {values['predictions']:.2%} of predictions differ, largest difference of "
+        f"- `{file}`: {_differing(values)}, largest difference of "
         + " and of ".join(text.format(values[gate]) for gate, text in _DIFFERENCES.items() if gate in values)
         for file, values in worst.items()
         if file in checks.files
@@ -189,6 +197,12 @@ def _gates(checks: Checks) -> str:
     cpu = f"Measured on {machine.get('cpu', 'an unknown CPU')}, {threads}; {packages}."
     parts = ["## Checks", text, "\n".join(lines), _int8_check(checks) if int8 else "", cpu]
     return "\n\n".join(part for part in parts if part)
+
+
+def _differing(values: Row) -> str:
+    """Return how much of what is predicted differs from the trained network."""
+    noun = "predictions" if "predictions" in values else "detections"
+    return f"{values[noun]:.2%} of {noun} differ"
 
 
 def _int8_check(checks: Checks) -> str:

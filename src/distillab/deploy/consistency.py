@@ -8,7 +8,9 @@ from distillab.artefacts import LOGITS, load_logits
 from distillab.canonical import JsonObject
 from distillab.data.examples import IMAGE
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.detector_gates import differing_detections
 from distillab.deploy.gates import disagreement, examples_as_items
+from distillab.deploy.judged import judged_outputs
 from distillab.deploy.loaded import BATCH, TorchEngine
 from distillab.deploy.preprocessing import preprocess_file, preprocess_image
 from distillab.deploy.runs import StudentRun
@@ -20,7 +22,8 @@ from distillab.training.evaluation import mean_of_parts
 COMPARED_EXAMPLES = 1000
 DECODED_FILES = 16
 MOST_STORED_DISAGREEMENT = 0.02
-"""Share of predictions in which outputs stored as float16, perhaps computed in bfloat16, may differ."""
+"""Share of predictions in which outputs stored as float16, perhaps computed in bfloat16, may differ; of the
+detections of a detector, weighted by confidence."""
 
 
 def compare_with_stored(run: StudentRun, description: ModelDescription, engine: TorchEngine) -> JsonObject:
@@ -38,11 +41,13 @@ def compare_with_stored(run: StudentRun, description: ModelDescription, engine: 
     some = test.select(np.arange(min(COMPARED_EXAMPLES, len(test))))
     stored = load_logits(run.store / LOGITS)[f"{PRIMARY}.last"][: len(some)]
     stored = run.folder.spec.task_config().logits_in(stored).astype(np.float32)
-    _, logits = engine.run(examples_as_items(some, description), BATCH)
+    outputs, logits = engine.run(examples_as_items(some, description), BATCH)
+    if task.dense:
+        logits = judged_outputs(outputs, description)
     assert logits is not None
     if some.parts is not None:
         logits = mean_of_parts(logits.astype(np.float16), some.each_part()[1]).astype(np.float32)
-    differing = disagreement(logits, stored, task)
+    differing = differing_detections(logits, stored) if task.dense else disagreement(logits, stored, task)
     if differing > MOST_STORED_DISAGREEMENT:
         raise RuntimeError(
             f"run {run.job.id}: its network gives other predictions than were stored for {differing:.1%} of "

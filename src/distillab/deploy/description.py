@@ -147,6 +147,7 @@ class ModelDescription:
             transform = self.student_transform
             values["student_transform"] = {"side": transform.side, "back": transform.back}
         optional = {
+            "postprocessing": self._postprocessing(),
             "interpolation": self.interpolation,
             "scaling": {key: list(each) for key, each in (self.scaling or {}).items()} or None,
             "pruned": self.pruned or None,
@@ -154,6 +155,13 @@ class ModelDescription:
             "facts": self.facts or None,
         }
         return values | {key: value for key, value in optional.items() if value is not None}
+
+    def _postprocessing(self) -> JsonObject | None:
+        """Return how boxes are made of the outputs of a detector; None for other networks."""
+        if not self.task_config().dense:
+            return None
+        size = {"height": self.network_input.height, "width": self.network_input.width}
+        return {"file": "detections.py", "call": "boxes_of_cells(cells, height, width)", **size}
 
     def _preprocessing(self) -> JsonObject:
         """Return how files become inputs, for programs other than distillab."""

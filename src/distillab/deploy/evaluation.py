@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
+import numpy.typing as npt
 
 from distillab.canonical import JsonObject
 from distillab.data.examples import IMAGE, Examples
 from distillab.data.targets import UNLABELLED
 from distillab.deploy.description import ModelDescription
 from distillab.deploy.evaluated import EvaluatedExamples, choose_examples
-from distillab.deploy.loaded import BATCH, LoadedModel, class_positions
+from distillab.deploy.loaded import BATCH, LoadedModel
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.parsing import parse_source
 from distillab.sources.python_data import entry_of
@@ -177,6 +178,22 @@ def _measured(model: LoadedModel, chosen: EvaluatedExamples, batch: int, where: 
         per_class,
         chosen.notes,
     )
+
+
+def class_positions(model: LoadedModel, names: Sequence[str], where: str) -> npt.NDArray[np.int64]:
+    """Return the position of each of some class names among a model's classes, int64.
+
+    Raises:
+        RequestError: A name is not that of a class of the model.
+    """
+    positions = {name: position for position, name in enumerate(model.classes)}
+    if unknown := [name for name in names if name not in positions]:
+        raise RequestError(
+            f"{len(unknown)} of {len(names)} classes are unknown to the model, such as {unknown[0]!r}",
+            where=where,
+            allowed=", ".join(model.classes[:20]) + (" ..." if len(model.classes) > 20 else ""),
+        )
+    return np.array([positions[name] for name in names], dtype=np.int64)
 
 
 def _in_model_classes(model: LoadedModel, examples: Examples, where: str) -> Examples:

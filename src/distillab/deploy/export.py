@@ -11,7 +11,6 @@ from torch import nn
 
 from distillab.artefacts import WEIGHTS, load_state
 from distillab.canonical import JsonObject
-from distillab.data.boxes import refuse_boxes
 from distillab.data.examples import Examples
 from distillab.deploy.checks import Exported
 from distillab.deploy.consistency import compare_decoding, compare_with_stored
@@ -21,7 +20,7 @@ from distillab.deploy.files import require_free
 from distillab.deploy.loaded import TorchEngine
 from distillab.deploy.runs import StudentRun, find_run
 from distillab.deploy.statement import make_statement, statement_facts
-from distillab.deploy.writer import FORMATS, ExportProgress, check_formats, write_model
+from distillab.deploy.writer import ExportProgress, check_formats, formats_of, write_model
 from distillab.errors import RequestError
 from distillab.modalities import require_exportable
 from distillab.models import InputSpec
@@ -35,7 +34,7 @@ def export_run(
     run_id: str | None,
     out: Path,
     *,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
     max_drop: float = 1.0,
     on_progress: ExportProgress | None = None,
 ) -> Exported:
@@ -47,7 +46,7 @@ def export_run(
             of one condition, student and provenance, the one with the best score on val.
         out: The folder that is written.
         formats: Which of ``safetensors``, ``onnx``, ``int8`` and ``pt2`` (a program of torch.export) are
-            wanted.
+            wanted; None for all that models of the task have.
         max_drop: Points of the primary metric that int8 may lose on val.
         on_progress: Called with what is being done.
 
@@ -63,10 +62,13 @@ def export_run(
         raise RequestError(
             f"{max_drop:g} is no number of points", where="--max-drop", allowed="0 to 100 (percentage points)"
         )
-    check_formats(formats)
+    if formats is not None:
+        check_formats(formats)
     require_free(out)
-    refuse_boxes(folder.dataset.train.targets, "export")
     run = find_run(folder, run_id)
+    task = folder.spec.task_config()
+    formats = formats_of(task) if formats is None else formats
+    check_formats(formats, dense=task.dense)
     progress = on_progress or (lambda stage: None)
     description = describe_run(run)
     network = trained_network(run, description)

@@ -20,6 +20,15 @@ MOST_DIFFERENCE = 1e-4
 BATCHES = (1, 64)
 """Batch sizes at which every file is checked."""
 
+_NOUNS = {
+    "predictions": "predictions that differ",
+    "logits": "largest relative difference of a logit",
+    "probabilities": "largest difference of a probability",
+    "cells": "largest relative difference of a raw output",
+    "geometry": "largest difference of an anchor",
+    "detections": "detections that differ, weighted by confidence,",
+}
+
 RunFile = Callable[[Items, int], tuple[Items, Items | None]]
 """From items as the graph takes them, and a batch size, to probabilities and logits (None if unknown)."""
 
@@ -32,7 +41,8 @@ class GateResult:
         file: Name of the file.
         gate: ``predictions``, the share of examples whose predicted class differs from that of the trained
             network; ``logits``, the largest relative difference; or ``probabilities``, the largest
-            difference, for files that give probabilities alone.
+            difference, for files that give probabilities alone. Detectors have gates of their own
+            (:mod:`distillab.deploy.detector_gates`).
         batch: Examples per forward pass.
         examples: Number of validation examples.
         value: What was measured.
@@ -58,10 +68,9 @@ class GateResult:
     @property
     def text(self) -> str:
         """The result in one sentence."""
-        noun = {"predictions": "predictions that differ", "logits": "largest relative difference of a logit"}
-        what = noun.get(self.gate, "largest difference of a probability")
+        noun = _NOUNS.get(self.gate, f"difference of {self.gate}")
         return (
-            f"{what} from the trained network at batch {self.batch} on {self.examples} validation examples: "
+            f"{noun} from the trained network at batch {self.batch} on {self.examples} validation examples: "
             f"{self.value:.2g}, allowed {self.limit:g}"
         )
 

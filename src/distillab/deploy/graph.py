@@ -1,4 +1,4 @@
-"""The graph that is exported: from items as they are stored to probabilities, in one module."""
+"""The graph that is exported: from items as they are stored to probabilities or cells, in one module."""
 
 from __future__ import annotations
 
@@ -59,6 +59,8 @@ def _resizing_matrix(before: int, after: int, mode: str) -> Tensor:
 class DeployedNetwork(nn.Module):
     """A network with its preprocessing before it and its probabilities behind it.
 
+    Of a detector, what comes out are its raw outputs for all cells, float32 ``[N, A, K + 10]``.
+
     Images enter as uint8 ``[N, H, W, C]``, spectrograms as float32 ``[N, C, F, T]``.
 
     Args:
@@ -89,7 +91,13 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("mean", mean.reshape(shape))
         self.register_buffer("scale", scale.reshape(shape))
         self.transforms = nn.Sequential(*_student_resizes(description))
-        self.softmax = isinstance(description.task_config(), Classification)
+        task = description.task_config()
+        self.softmax, self.dense = isinstance(task, Classification), task.dense
+
+    @property
+    def output_name(self) -> str:
+        """The name of what comes out."""
+        return "cells" if self.dense else "probabilities"
 
     def logits(self, items: Tensor) -> Tensor:
         """Return the logits ``[N, classes]``."""
@@ -98,8 +106,10 @@ class DeployedNetwork(nn.Module):
         return logits_of(self.network(self.transforms(x)))
 
     def forward(self, items: Tensor) -> Tensor:
-        """Return the probabilities ``[N, classes]``."""
+        """Return the probabilities ``[N, classes]``, or the raw outputs of a detector."""
         logits = self.logits(items)
+        if self.dense:
+            return logits
         return logits.softmax(1) if self.softmax else logits.sigmoid()
 
 

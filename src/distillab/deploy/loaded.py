@@ -17,15 +17,19 @@ from torch import nn
 from distillab.artefacts import weights_digest
 from distillab.data.examples import IMAGE, Examples, Items
 from distillab.deploy.description import CONFIG, ModelDescription, read_description
+from distillab.deploy.detected import DetectedBox, detected_boxes, refuse_detector, require_detector
+from distillab.deploy.detector_files import SHOWN_CONFIDENCE
 from distillab.deploy.files import CHECKS, INT8, MODEL_FILES, ONNX, PROGRAM, SAFETENSORS
-from distillab.deploy.graph import graph_items, graph_shape, logits_from
-from distillab.deploy.preprocessing import preprocess_images
+from distillab.deploy.graph import graph_items, graph_shape
+from distillab.deploy.judged import judged_outputs
+from distillab.deploy.preprocessing import each_image, preprocess_images, upright_picture
 from distillab.deploy.program import load_program
 from distillab.deploy.resized import load_resized_state
 from distillab.deploy.sessions import open_session
 from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
 from distillab.tasks import Classification, Task
+from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -64,6 +68,8 @@ class Engine(ABC):
     @abstractmethod
     def outputs(self, items: Items) -> tuple[npt.NDArray[np.float32], Items | None]:
         """Return the probabilities and the logits of one batch, ``[N, classes]``; None for unknown logits.
+
+        Of a detector, the first are its raw outputs, ``[N, A, K + 10]``, and there are no others.
 
         Args:
             items: Items as the graph takes them.
@@ -153,6 +159,23 @@ class LoadedModel:
         probabilities = self.probabilities(self.preprocess(inputs), batch=batch)
         return Predictions(self.labels_of(probabilities), probabilities)
 
+    def detect(self, inputs: Any, *, least: float = SHOWN_CONFIDENCE) -> tuple[tuple[DetectedBox, ...], ...]:
+        """Return the boxes that a detector finds in each image, in its pixels, the most confident first.
+
+        Args:
+            inputs: As for :meth:`preprocess`.
+            least: Confidence below which a box is left out.
+
+        Raises:
+            RequestError: The model is no detector, or an image cannot be decoded.
+        """
+        require_detector(self.description, self.path, "`detect` needs a model that finds boxes")
+        sizes = [
+            upright_picture(each, self.description, where).size[::-1] for each, where in each_image(inputs)
+        ]
+        cells, _ = self.engine.run(self.preprocess(inputs), BATCH)
+        return detected_boxes(cells, sizes, self.description, least)
+
     def labels_of(self, probabilities: npt.NDArray[np.float32]) -> tuple[Any, ...]:
         """Return the predicted names for probabilities ``[N, classes]``."""
         if isinstance(self.task, Classification):
@@ -170,8 +193,9 @@ class LoadedModel:
             batch: Items per forward pass.
 
         Raises:
-            RequestError: The items have another shape or type.
+            RequestError: The items have another shape or type, or the model is a detector.
         """
+        refuse_detector(self.description, self.path, "a probability")
         return self.engine.run(self._checked(items), batch)[0]
 
     def logits(self, examples: Examples, *, batch: int = BATCH) -> npt.NDArray[np.float64]:
@@ -196,7 +220,7 @@ class LoadedModel:
             positions = np.arange(start, min(start + batch, len(examples)))
             items = graph_items(examples.items(positions), self.description)
             probabilities, logits = self.engine.outputs(items)
-            logits = logits_from(probabilities, self.task) if logits is None else logits
+            logits = judged_outputs(probabilities, self.description) if logits is None else logits
             parts.append(np.asarray(logits, np.float64))
         return np.concatenate(parts)
 
@@ -225,7 +249,8 @@ class TorchEngine(Engine):
         self.network: nn.Module = network.eval()
         self._description = description
         self._normalize = description.normalize
-        self._softmax = isinstance(description.task_config(), Classification)
+        task = description.task_config()
+        self._softmax, self._dense = isinstance(task, Classification), task.dense
 
     @torch.inference_mode()
     def outputs(self, items: Items) -> tuple[npt.NDArray[np.float32], Items | None]:
@@ -235,6 +260,8 @@ class TorchEngine(Engine):
         if self._description.student_transform:
             x = self._description.student_transform(x)
         logits = logits_of(self.network(x)).float()
+        if self._dense:
+            return logits.numpy(), None
         probabilities = logits.softmax(1) if self._softmax else logits.sigmoid()
         return probabilities.numpy(), logits.numpy()
 
@@ -328,15 +355,21 @@ def _require_form(file: Path, session: InferenceSession, description: ModelDescr
     """Raise RequestError unless a graph takes the items of the model and gives its classes."""
     given, made = session.get_inputs()[0], session.get_outputs()[0]
     kind = "tensor(uint8)" if description.modality == IMAGE else "tensor(float)"
-    wanted = [*graph_shape(description), len(description.classes)]
+    classes = len(description.classes)
+    dense = [*made.shape[1:2], classes + CELL_COLUMNS]
+    wanted = [*graph_shape(description), *(dense if description.task_config().dense else [classes])]
     shape = [*given.shape[1:], *made.shape[1:]]
     known = [each for each in shape if isinstance(each, int)]
     if given.type != kind or (len(known) == len(shape) and shape != wanted):
         raise RequestError(
             f"takes {given.type} {given.shape} and gives {made.shape}, which does not fit its {CONFIG}",
             where=str(file),
-            allowed=f"{kind} [N, {', '.join(map(str, wanted[:-1]))}] to [N, {wanted[-1]}]",
+            allowed=f"{kind} [N, {_listed(wanted[:3])}] to [N, {_listed(wanted[3:])}]",
         )
+
+
+def _listed(sizes: Sequence[object]) -> str:
+    return ", ".join(map(str, sizes))
 
 
 def _require_unchanged(file: Path) -> None:
@@ -354,19 +387,3 @@ def _require_unchanged(file: Path) -> None:
             where=str(file),
             allowed="the file as exported",
         )
-
-
-def class_positions(model: LoadedModel, names: Sequence[str], where: str) -> npt.NDArray[np.int64]:
-    """Return the position of each of some class names among a model's classes, int64.
-
-    Raises:
-        RequestError: A name is not that of a class of the model.
-    """
-    positions = {name: position for position, name in enumerate(model.classes)}
-    if unknown := [name for name in names if name not in positions]:
-        raise RequestError(
-            f"{len(unknown)} of {len(names)} classes are unknown to the model, such as {unknown[0]!r}",
-            where=where,
-            allowed=", ".join(model.classes[:20]) + (" ..." if len(model.classes) > 20 else ""),
-        )
-    return np.array([positions[name] for name in names], dtype=np.int64)

@@ -20,7 +20,6 @@ from distillab.deploy.sessions import onnx_package
 from distillab.errors import RequestError
 
 OPSET = 18
-OUTPUT = "probabilities"
 PRODUCER = "distillab"
 _TRACED = 2  # examples in the traced batch: 1 would be taken for a constant
 
@@ -110,8 +109,8 @@ def _by_torchscript(network: DeployedNetwork, items: Tensor, name: str) -> bytes
         dynamo=False,
         opset_version=OPSET,
         input_names=[name],
-        output_names=[OUTPUT],
-        dynamic_axes={name: {0: "batch"}, OUTPUT: {0: "batch"}},
+        output_names=[network.output_name],
+        dynamic_axes={name: {0: "batch"}, network.output_name: {0: "batch"}},
     )
     return file.getvalue()
 
@@ -129,7 +128,7 @@ def _by_dynamo(network: DeployedNetwork, items: Tensor, name: str) -> bytes:
         external_data=False,
         opset_version=OPSET,
         input_names=[name],
-        output_names=[OUTPUT],
+        output_names=[network.output_name],
         dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
     )
     assert program is not None

@@ -42,7 +42,7 @@ def preprocess_images(inputs: Any, description: ModelDescription) -> npt.NDArray
         RequestError: One of them is no image, or cannot be decoded.
     """
     register_formats()
-    items = [preprocess_image(each, description, where) for each, where in _each(inputs)]
+    items = [preprocess_image(each, description, where) for each, where in each_image(inputs)]
     if not items:
         raise RequestError("there is no image", where="images", allowed=IMAGES_TAKEN)
     return np.stack(items)
@@ -67,12 +67,30 @@ def preprocess_image(image: Any, description: ModelDescription, where: str) -> n
             where=where,
             allowed="files of recordings, or features given to `probabilities`",
         )
-    raw = _raw_image(image, where)
     size = description.item
+    side = size.height if size.is_square else None
+    return _fitted(_decoded(image, side, size.channels, description, where), description)
+
+
+def upright_picture(image: Any, description: ModelDescription, where: str | None = None) -> Image.Image:
+    """Return an image in its own size, as it is displayed, in RGB.
+
+    Args:
+        image: A file, encoded bytes, a picture of Pillow, or an array.
+        description: What the model is, for the range of values and the ground.
+        where: Its place, for messages; by default the image.
+
+    Raises:
+        RequestError: It is no image, or cannot be decoded.
+    """
+    return Image.fromarray(_decoded(image, None, 3, description, where or str(image))).convert("RGB")
+
+
+def _decoded(image: Any, side: int | None, channels: int, description: ModelDescription, where: str) -> Items:
+    """Return the pixels of an image, uint8 ``[H, W]`` or ``[H, W, C]``. Raises RequestError."""
+    raw = _raw_image(image, where)
     try:
-        pixels = decode(
-            raw, size.height if size.is_square else None, size.channels, rendering_of(description)
-        )
+        return decode(raw, side, channels, rendering_of(description))
     except FileNotFoundError:
         raise RequestError("there is no such file", where=where) from None
     except UnidentifiedImageError:
@@ -80,7 +98,6 @@ def preprocess_image(image: Any, description: ModelDescription, where: str) -> n
     except DAMAGE as error:
         reason = f"{error}" or type(error).__name__
         raise RequestError(f"cannot be decoded: {reason}", where=where, allowed=IMAGES_TAKEN) from error
-    return _fitted(pixels, description)
 
 
 def preprocess_file(path: Path, description: ModelDescription) -> Items:
@@ -124,7 +141,8 @@ def rendering_of(description: ModelDescription) -> Rendering:
     )
 
 
-def _each(inputs: Any) -> Sequence[tuple[Any, str]]:
+def each_image(inputs: Any) -> Sequence[tuple[Any, str]]:
+    """Return each of some images with its place, for messages. Raises RequestError if there is none."""
     if isinstance(inputs, str | Path | bytes | Image.Image):
         return [(inputs, _name(inputs, "image"))]
     if isinstance(inputs, list | tuple):

@@ -12,6 +12,7 @@ from distillab.data.examples import IMAGE, Examples, Pool
 from distillab.deploy.description import ModelDescription
 from distillab.deploy.drop import paired_interval
 from distillab.deploy.gates import examples_as_items
+from distillab.deploy.judged import judged_outputs
 from distillab.deploy.loaded import BATCH, TorchEngine
 from distillab.errors import RequestError
 from distillab.factors.inputs.corruptions import Corrupted, Corruption, check_corruptible
@@ -141,9 +142,8 @@ def _score(
     items = examples_as_items(examples, description)
     found = {}
     for key, engine in engines.items():
-        logits = engine.run(items, BATCH)[1]
-        assert logits is not None
-        found[key] = logits
+        outputs, logits = engine.run(items, BATCH)
+        found[key] = judged_outputs(outputs, description) if logits is None else logits
     student = task.score(found["student"], examples.targets)
     if "plain" not in found:
         return CorruptedScore(name, student)

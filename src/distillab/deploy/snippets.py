@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from distillab.data.examples import IMAGE
 from distillab.deploy.description import ModelDescription
+from distillab.deploy.detector_files import box_lines
 from distillab.deploy.files import INT8, LABELS, ONNX, PROGRAM, SAFETENSORS
 from distillab.deploy.recipe import BuildRecipe
 from distillab.tasks import Classification
@@ -68,22 +69,26 @@ def snippets_for(
 
 def _of_onnx(description: ModelDescription, files: Collection[str]) -> str:
     name = "images" if description.modality == IMAGE else "features"
+    dense = description.task_config().dense
+    result, place = ("cells", "[0]") if dense else ("probabilities", "[0][0]")
     lines = [
         "import numpy as np, onnxruntime",
         *_input_lines(description),
         f'session = onnxruntime.InferenceSession("{ONNX if ONNX in files else INT8}")',
-        f'probabilities = session.run(None, {{"{name}": {_batch(description)}}})[0][0]',
+        f'{result} = session.run(None, {{"{name}": {_batch(description)}}}){place}',
         *_label_lines(description),
     ]
     return "\n".join(lines)
 
 
 def _of_program(description: ModelDescription) -> str:
+    dense = description.task_config().dense
+    result, place = ("cells", "") if dense else ("probabilities", "[0]")
     lines = [
         "import numpy as np, torch",
         *_input_lines(description),
         f'model = torch.export.load("{PROGRAM}").module()',
-        f"probabilities = model(torch.tensor({_batch(description)}))[0].detach().numpy()",
+        f"{result} = model(torch.tensor({_batch(description)})){place}.detach().numpy()",
         *_label_lines(description),
     ]
     return "\n".join(lines)
@@ -125,8 +130,10 @@ def _input_lines(description: ModelDescription) -> list[str]:
         return [f'features = np.load("{FEATURES_FILE}")  # {list(description.item.shape)}, see config.json']
     size, mode = description.item, "L" if description.item.channels == 1 else "RGB"
     opened = f'ImageOps.exif_transpose(Image.open("{IMAGE_FILE}")).convert("{mode}")'
+    found = ["from detections import boxes_of_cells"] if description.task_config().dense else []
     return [
         "from PIL import Image, ImageOps",
+        *found,
         f"image = {opened}.resize(({size.width}, {size.height}), Image.Resampling.BILINEAR)",
     ]
 
@@ -140,6 +147,8 @@ def _batch(description: ModelDescription) -> str:
 
 
 def _label_lines(description: ModelDescription) -> list[str]:
+    if description.task_config().dense:
+        return box_lines(description)
     read = f'open("{LABELS}", encoding="utf-8").read().splitlines()'
     if isinstance(description.task_config(), Classification):
         return [f"print({read}[probabilities.argmax()], probabilities.max())"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from distillab.deploy.robustness import Robustness
-from distillab.deploy.statement import AgainstTeacher, ShownGain, Statement
+from distillab.deploy.statement import AgainstTeacher, ClassShare, ShownGain, Statement
 from distillab.printable import counted, printable
 from distillab.tasks import Metric, Task
 
@@ -34,13 +34,11 @@ def statement_sections(statement: Statement, task: Task) -> list[str]:
         interval = "" if worst.ci_low is None else f" (95 % interval {_range(worst.ci_low, worst.ci_high)})"
         plain = "" if worst.plain is None else f"; plain student of the same seed {100 * worst.plain:.1f} %"
         parts.append(
-            printable(
-                f"**Worst class**: {worst.name}, {100 * worst.value:.1f} % of {worst.examples} test images"
-                f"{interval}{plain}."
-            )
+            printable(f"**Worst class**: {worst.name}, {_worst_value(worst, task)}{interval}{plain}.")
         )
     if statement.teacher is not None:
-        parts.append(_teacher(statement.teacher, statement))
+        noun = "Detections of at least 0.3 in confidence" if task.dense else "Predictions"
+        parts.append(_teacher(statement.teacher, noun))
     if statement.robustness is not None and not statement.robustness.untested:
         parts.append(_robustness(statement.robustness))
     if statement.tests:
@@ -48,6 +46,13 @@ def statement_sections(statement: Statement, task: Task) -> list[str]:
         parts.append(printable(f"**Further test sets of the study**: {listed}."))
     parts.append(_untested(statement))
     return parts
+
+
+def _worst_value(worst: ClassShare, task: Task) -> str:
+    value = f"{100 * worst.value:.1f} %"
+    if task.dense:
+        return f"{task.class_metric.title} {value}, with objects in {worst.examples} test images"
+    return f"{value} of {worst.examples} test images"
 
 
 def _own_score(statement: Statement, task: Task) -> str:
@@ -101,13 +106,13 @@ def _row(gain: ShownGain, metric: Metric, statement: Statement) -> str:
     )
 
 
-def _teacher(found: AgainstTeacher, statement: Statement) -> str:
+def _teacher(found: AgainstTeacher, noun: str) -> str:
     difference = f"{100 * (found.student - found.score):+.1f} points"
     text = (
         f"**Against the teacher** (`{found.teacher}`): this student {100 * found.student:.1f} %, teacher "
         f"{100 * found.score:.1f} %, difference {difference} (95 % interval over test images "
         f"{100 * found.ci_low:+.1f} to {100 * found.ci_high:+.1f}). "
-        f"Predictions agree on {100 * found.agreement:.1f} %."
+        f"{noun} agree on {100 * found.agreement:.1f} %."
     )
     if found.errors:
         text += (
@@ -152,7 +157,7 @@ def _untested(statement: Statement) -> str:
     if statement.robustness is None or statement.robustness.untested:
         reason = statement.robustness.untested if statement.robustness else "not measured"
         missing.append(f"corruptions ({reason})")
-    if "worst_group_accuracy" not in statement.scores and "worst_group_auc" not in statement.scores:
+    if not any(name.startswith("worst_group_") for name in statement.scores):
         missing.append("groups of images: the data name none")
     if statement.teacher is None:
         missing.append("agreement with a teacher")

@@ -17,6 +17,8 @@ from distillab.data.examples import Examples, Items
 from distillab.deploy.card import model_card
 from distillab.deploy.checks import Checks, Exported, FileRecord
 from distillab.deploy.description import CONFIG, ModelDescription
+from distillab.deploy.detector_files import write_postprocessing
+from distillab.deploy.detector_gates import gate_cells
 from distillab.deploy.environment import environment_facts
 from distillab.deploy.files import (
     CARD,
@@ -30,8 +32,9 @@ from distillab.deploy.files import (
     writing_folder,
 )
 from distillab.deploy.gates import BATCHES, GateResult, examples_as_items, gate_outputs
-from distillab.deploy.graph import DeployedNetwork, logits_from
+from distillab.deploy.graph import DeployedNetwork
 from distillab.deploy.int8 import choose_int8
+from distillab.deploy.judged import judged_outputs
 from distillab.deploy.loaded import Engine, OnnxEngine, ProgramEngine, TorchEngine
 from distillab.deploy.onnx_export import EXPORTERS, OnnxExportError, OnnxGraph, export_onnx, with_logits
 from distillab.deploy.program import ProgramError, load_program, write_program
@@ -41,8 +44,10 @@ from distillab.deploy.sessions import onnx_runtime, open_session
 from distillab.deploy.statement import Statement
 from distillab.deploy.training_images import write_training_images
 from distillab.errors import RequestError, unknown_name
+from distillab.tasks import Task
 
 FORMATS = ("safetensors", "onnx", "int8", "pt2")
+_OF_DETECTORS = "safetensors, onnx, pt2"
 ExportProgress = Callable[[str], None]
 """Called with what is being done, in a few words."""
 
@@ -78,8 +83,14 @@ class _Draft:
         self.progress(f"checking {file} on all {len(self.items)} validation examples")
         task = self.description.task_config()
         try:
-            others = None if for_logits is None else for_logits.run
-            found = gate_outputs(file, engine.run, self.items, self.reference, task, run_for_logits=others)
+            if task.dense:
+                values = self.items, self.reference, self.description, self.val.targets
+                found = gate_cells(file, engine.run, *values)
+            else:
+                others = None if for_logits is None else for_logits.run
+                found = gate_outputs(
+                    file, engine.run, self.items, self.reference, task, run_for_logits=others
+                )
         except Exception as error:  # noqa: BLE001  # a graph of a fixed batch size, for instance
             first = str(error).strip().splitlines()
             self.reject(file, f"it cannot be run: {first[0] if first else type(error).__name__}")
@@ -98,7 +109,7 @@ class _Draft:
         self.files[file] = FileRecord(path.stat().st_size, weights_digest(path), origin)
         self.not_written.pop(file, None)
         probabilities, logits = outputs
-        logits = logits_from(probabilities, task) if logits is None else logits
+        logits = judged_outputs(probabilities, self.description) if logits is None else logits
         self.scores[file] = task.score(logits, self.val.targets)
 
     def reject(self, file: str, reason: str) -> None:
@@ -114,7 +125,7 @@ def write_model(
     description: ModelDescription,
     val: Examples,
     calibration: Examples,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] | None = None,
     max_drop: float = 1.0,
     training: Sequence[Examples] = (),
     statement: Statement | None = None,
@@ -134,7 +145,7 @@ def write_model(
         val: The validation set. Of examples that consist of several parts, such as recordings that vote,
             each part is one example here: files take one part at a time.
         calibration: Training examples, by which the ranges of int8 are set.
-        formats: Which of :data:`FORMATS` are wanted.
+        formats: Which of :data:`FORMATS` are wanted; None for all that models of the task have.
         max_drop: Points of the primary metric that int8 may lose on ``val``.
         training: What the network was trained and selected on; ``evaluate`` leaves these examples out.
         statement: What the study of the network measured, for the model card.
@@ -163,7 +174,8 @@ def write_model(
         >>> made.files
         ('README.md', 'checks.json', 'config.json', 'labels.txt', 'model.safetensors')
     """
-    check_formats(formats)
+    formats = formats_of(description.task_config()) if formats is None else formats
+    check_formats(formats, dense=description.task_config().dense)
     require_free(out)
     description.require_fitting(val, "val")
     val, _ = val.each_part()
@@ -171,8 +183,8 @@ def write_model(
     network = network.cpu().eval()
     progress("running the trained network on val")
     items = examples_as_items(val, description)
-    _, reference = TorchEngine(network, description).run(items, BATCHES[-1])
-    assert reference is not None
+    outputs, logits = TorchEngine(network, description).run(items, BATCHES[-1])
+    reference = outputs if logits is None else logits
     try:
         with writing_folder(out) as folder:
             draft = _Draft(folder, description, items, reference, val, progress)
@@ -192,6 +204,8 @@ def write_model(
             recipe = find_recipe(network, description)
             card = model_card(description, checks, recipe, statement, sections)
             (folder / CARD).write_text(card, encoding="utf-8")
+            if description.task_config().dense:
+                write_postprocessing(folder)
             labels = "".join(f"{name}\n" for name in description.classes)
             (folder / LABELS).write_text(labels, encoding="utf-8")
             if training:
@@ -207,8 +221,23 @@ def _names_in(folder: Path) -> tuple[str, ...]:
     return tuple(sorted(each.name for each in folder.iterdir()))
 
 
-def check_formats(formats: Sequence[str]) -> None:
+def formats_of(task: Task) -> tuple[str, ...]:
+    """Return the formats that models of a task have.
+
+    Example:
+        >>> from distillab.tasks import Detection
+        >>> formats_of(Detection())
+        ('safetensors', 'onnx', 'pt2')
+    """
+    return tuple(name for name in FORMATS if not (task.dense and name == "int8"))
+
+
+def check_formats(formats: Sequence[str], *, dense: bool = False) -> None:
     """Raise RequestError unless there is a format, all are known, and their packages are installed.
+
+    Args:
+        formats: The formats.
+        dense: Whether they are for a detector, which has none in int8.
 
     Example:
         >>> check_formats(["tflite"])
@@ -220,6 +249,8 @@ def check_formats(formats: Sequence[str]) -> None:
             raise unknown_name("format", name, FORMATS, where="--format")
     if not formats:
         raise RequestError("names no format", where="--format", allowed=", ".join(FORMATS))
+    if dense and "int8" in formats:
+        raise RequestError("detectors are not quantized", where="--format int8", allowed=_OF_DETECTORS)
     if {"onnx", "int8"} & set(formats):
         onnx_runtime("--format")
 
@@ -283,7 +314,10 @@ def _write_onnx(draft: _Draft, deployed: DeployedNetwork) -> OnnxGraph | None:
             graph = export_onnx(deployed, draft.description, exporter)
             path.write_bytes(graph.content)
             written = OnnxEngine(open_session(path, where=ONNX))
-            with_both = OnnxEngine(open_session(with_logits(graph.content), where=ONNX, outputs=2))
+            with_both = None
+            if not draft.description.task_config().dense:
+                both = with_logits(graph.content)
+                with_both = OnnxEngine(open_session(both, where=ONNX, outputs=2))
         except (OnnxExportError, RequestError) as error:
             reasons.append(f"the {exporter} exporter failed ({error})")
             continue

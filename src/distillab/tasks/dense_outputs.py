@@ -64,7 +64,7 @@ class DenseOutputs:
 
     def tensor(self) -> Tensor:
         """Return the outputs in one tensor, ``[N, A, K + 10]``."""
-        count = len(self.scores)
+        count = self.scores.shape[0]  # len() would be a constant in an exported graph
         geometry = torch.cat([self.anchors, torch.full_like(self.anchors[:, :1], self.code)], dim=1)
         return torch.cat(
             [self.scores, self.boxes, self.quality[..., None], geometry.expand(count, -1, -1)], dim=2

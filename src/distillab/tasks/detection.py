@@ -29,10 +29,7 @@ from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
 from distillab.tasks.task import Task, task
 
-NOT_SHOWN = (
-    "Detections are not drawn, and neither the calibration of their confidences nor the kinds of mistakes "
-    "are judged."
-)
+NOT_JUDGED = "Neither the calibration of confidences nor the kinds of mistakes are judged."
 """What a report on detectors lacks."""
 
 _quality = partial(Metric, uses_study_margin=True)
@@ -168,7 +165,7 @@ class Detection(Task):
             raise RequestError(
                 f"no image of {test} has an object", where="task", allowed="a test set with objects"
             )
-        return (NOT_SHOWN,)
+        return (NOT_JUDGED,)
 
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` as :func:`detection_fidelity` does."""

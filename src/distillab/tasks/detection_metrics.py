@@ -18,7 +18,8 @@ OVERLAP = 0.5
 """IoU from which on a detection has found an object, for AP50 and agreement."""
 SURE = 0.3
 """Confidence from which on a detection counts in the agreement of two detectors."""
-_RECALLS = np.linspace(0, 1, 101)
+RECALLS = np.linspace(0, 1, 101)
+"""The recalls at which precision is read, as in COCO."""
 _OVERLAPS = np.linspace(0.5, 0.95, 10).tolist()
 
 
@@ -47,16 +48,27 @@ class MatchedClass:
         Args:
             without: An image that is left out.
         """
+        return float(self.precisions(without).mean())
+
+    def precisions(self, without: int | None = None) -> Values:
+        """Return the largest precision at each of 101 recalls from 0 to 1, or at a higher one; NaN without
+        an object.
+
+        Args:
+            without: An image that is left out.
+
+        Returns:
+            float64 ``[101]``.
+        """
         total, found = int(self.objects.sum()), self.found
         if without is not None:
             total, found = total - int(self.objects[without]), found[self.images != without]
         if not total:
-            return float("nan")
+            return np.full(len(RECALLS), np.nan)
         true = np.cumsum(found)
         recall, precision = true / total, true / np.arange(1, len(found) + 1)
-        # The largest precision at this recall or a higher one.
-        best = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
-        return float(best[np.searchsorted(recall, _RECALLS, side="left")].mean())
+        best: Values = np.append(np.maximum.accumulate(precision[::-1])[::-1], 0.0)
+        return best[np.searchsorted(recall, RECALLS, side="left")]
 
 
 def matched_classes(stored: Logits, boxes: Boxes) -> list[MatchedClass]:
@@ -175,7 +187,7 @@ def coco_metric() -> Any:
     module = import_extra("torchmetrics.detection", "detection", "the task detection", where="task")
     # By default its thresholds are rounded to float32, and no recall of 3 / 10 reaches 0.3.
     return module.MeanAveragePrecision(
-        iou_thresholds=_OVERLAPS, rec_thresholds=_RECALLS.tolist(), backend="faster_coco_eval"
+        iou_thresholds=_OVERLAPS, rec_thresholds=RECALLS.tolist(), backend="faster_coco_eval"
     )
 
 
@@ -191,7 +203,7 @@ def detection_fidelity(student: Logits, teacher: Logits) -> dict[str, float]:
         total += len(here) + len(there)
         for label in np.unique(there[:, 5]):
             boxes = there[there[:, 5] == label][:, :4]
-            both += int(_found(here[here[:, 5] == label][:, :4], boxes, np.empty((0, 4)))[0].sum())
+            both += int(find_objects(here[here[:, 5] == label][:, :4], boxes, np.empty((0, 4)))[0].sum())
     return {"agreement": 2 * both / total if total else 1.0}
 
 
@@ -202,7 +214,7 @@ def _matched(detections: Detections, values: npt.NDArray[np.float64], label: int
         wanted = boxes[boxes[:, 0] == label][:, 1:]
         crowd = boxes[boxes[:, 0] == ignored(label)][:, 1:]
         objects[image] = len(wanted)
-        true, counts = _found(here[:, :4], wanted, crowd)
+        true, counts = find_objects(here[:, :4], wanted, crowd)
         found.append(true[counts])
         scores.append(here[counts, 4])
         images.append(np.full(int(counts.sum()), image))
@@ -210,18 +222,36 @@ def _matched(detections: Detections, values: npt.NDArray[np.float64], label: int
     return MatchedClass(np.concatenate(images)[order], np.concatenate(found)[order], objects)
 
 
-def _found(boxes: Values, wanted: Values, crowd: Values) -> tuple[Flags, Flags]:
-    """Which boxes ``[D, 4]``, in order, find one of those wanted ``[M, 4]``, and which count at all."""
+def find_objects(
+    boxes: Values, wanted: Values, crowd: Values, overlap: float = OVERLAP
+) -> tuple[Flags, Flags]:
+    """Return which boxes, in order, find an object that no earlier one has, and which count at all.
+
+    Args:
+        boxes: Detections of one class in one image, ``[D, 4]``, the most confident first.
+        wanted: The objects, ``[M, 4]``.
+        crowd: Boxes that are not counted, ``[L, 4]``: a detection that finds no object and lies half in one
+            of them does not count.
+        overlap: IoU from which on an object is found.
+
+    Returns:
+        Two arrays, bool ``[D]``.
+
+    Example:
+        >>> boxes, none = np.array([[0.0, 0, 4, 4], [0, 0, 4, 3]]), np.empty((0, 4))
+        >>> find_objects(boxes, boxes[:1], none)[0].tolist()
+        [True, False]
+    """
     true, counts = np.zeros(len(boxes), dtype=np.bool_), np.ones(len(boxes), dtype=np.bool_)
     shared, areas, sizes = _shared(boxes, wanted)
     overlaps = shared / np.maximum(areas[:, None] + sizes[None] - shared, 1e-9)
     free = np.ones(len(wanted), dtype=np.bool_)
     covered = (_shared(boxes, crowd)[0] / np.maximum(areas[:, None], 1e-9)).max(axis=1, initial=0)
-    for place, overlap in enumerate(overlaps):
-        overlap = np.where(free, overlap, -1.0)
-        if len(overlap) and overlap.max() >= OVERLAP:
+    for place, row in enumerate(overlaps):
+        row = np.where(free, row, -1.0)
+        if len(row) and row.max() >= overlap:
             # Of equal overlaps, the last one, as in COCO.
-            free[len(overlap) - 1 - int(overlap[::-1].argmax())] = False
+            free[len(row) - 1 - int(row[::-1].argmax())] = False
             true[place] = True
         else:
             counts[place] = covered[place] < OVERLAP

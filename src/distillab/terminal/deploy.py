@@ -16,7 +16,9 @@ from distillab.printable import counted, printable
 from distillab.terminal.console import make_console
 
 if TYPE_CHECKING:
-    from distillab.deploy import Benchmark, Evaluation, Exported
+    from pathlib import Path
+
+    from distillab.deploy import Benchmark, DetectionOutputs, Evaluation, Exported, LoadedModel
 
 QUIET_SECONDS = 10.0  # between lines of output that is not a terminal
 
@@ -75,8 +77,9 @@ def print_export(found: Exported) -> None:
     for name, record in checks.files.items():
         size = f"{record.bytes / 1e6:.2f} MB"
         score = f"{metric} {100 * checks.val[name]:.2f} % on {counted(examples, 'val example')}"
-        worst = [gate for gate in checks.gates if gate.file == name and gate.gate == "predictions"]
-        equal = f", predictions that differ {max(g.value for g in worst):.2%}" if worst else ""
+        nouns = ("predictions", "detections")
+        worst = [gate for gate in checks.gates if gate.file == name and gate.gate in nouns]
+        equal = f", {worst[0].gate} that differ {max(g.value for g in worst):.2%}" if worst else ""
         typer.echo(printable(f"{name}: {size}, {score}{equal}"))
     if checks.int8.get("written"):
         typer.echo(printable(f"int8: {checks.int8['answer']}"))
@@ -89,6 +92,41 @@ def print_export(found: Exported) -> None:
     else:
         text = f"exported: {found.folder}"
     typer.echo(printable(text))
+
+
+def detection_outputs(
+    model: LoadedModel,
+    confidence: float | None,
+    table: Path | None,
+    pictures: Path | None,
+    animation: Path | None,
+    rate: float,
+) -> DetectionOutputs | None:
+    """Return what writes the detections of a model; None for a classifier.
+
+    Args:
+        model: The model.
+        confidence: Confidence below which boxes are left out; None for the usual one.
+        table: A CSV file, or None.
+        pictures: A folder of pictures, or None.
+        animation: A GIF file, or None.
+        rate: Frames of the animation per second.
+
+    Raises:
+        RequestError: A classifier is to draw boxes, or the confidence is none.
+    """
+    from distillab.deploy import DetectionOutputs
+    from distillab.deploy.detected import confidence_from, require_detector
+
+    options = {"--confidence": confidence, "--csv": table, "--pictures": pictures, "--gif": animation}
+    if not model.task.dense:
+        for name, value in options.items():
+            if value is not None:
+                require_detector(model.description, model.path, f"{name} is about boxes")
+        return None
+    if confidence is not None:
+        confidence_from(confidence)
+    return DetectionOutputs(model.classes, table, pictures, animation, rate)
 
 
 def print_evaluation(found: Evaluation) -> None:

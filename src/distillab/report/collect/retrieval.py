@@ -9,20 +9,16 @@ import numpy as np
 
 from distillab.artefacts import LOGITS, load_logits
 from distillab.data.examples import Examples, Indices
-from distillab.evidence.tuning import headline_cells
 from distillab.modalities import modality_of
-from distillab.report.collect.question import conditions_text
+from distillab.report.collect.shown_students import network_text, shown_students
 from distillab.report.contents.retrieval import FoundBy, FoundTile, Query, RetrievalView
-from distillab.study.design import Cell, Levels
+from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StudentJob
-from distillab.study.ledger import JobState
-from distillab.study.planning.conditions import PRIMARY, Condition
-from distillab.study.spec.evidence import PLAIN
+from distillab.study.planning.conditions import PRIMARY
 from distillab.tasks.arrays import Values
 from distillab.training.stages.nearest import load_nearest
 
-_MOST_METHODS = 3  # distilled students below the plain one
 _SHOWN = 8  # neighbors of a query
 PLACES = (
     (0.0, "lowest gain"),
@@ -58,38 +54,16 @@ def retrieval_view(folder: StudyFolder) -> RetrievalView | None:
     """
     if not folder.spec.task_config().searches:
         return None
-    with folder.ledger() as ledger:
-        every, states = ledger.cells(), ledger.states()
-        conditions = {_key(each.levels, each.seed): each.condition for each in ledger.conditions()}
-    done = [cell for cell in every if cell.run and states[cell.run].state == JobState.DONE]
-    declared = dict.fromkeys(each.method for each in folder.spec.evidence.contrasts)
-    distilling = [each.label for each in folder.spec.method_specs() if each.distils]
-    distilling = [*declared, *(label for label in distilling if label not in declared)]
-    for plain in headline_cells(done):
-        if plain.method != PLAIN:
-            continue
-        beside = {cell.method: cell for cell in done if _is_beside(cell, plain)}
-        chosen = [beside[method] for method in distilling if method in beside][:_MOST_METHODS]
-        if chosen:
-            roles = folder.roles(Condition.read(conditions[_key(plain.levels, plain.seed)]))
-            test = roles.eval[PRIMARY]
-            students = [_student(folder, cell, test) for cell in (plain, *chosen)]
-            databases = [_database(folder, each.cell, roles.transfer, roles.labelled) for each in students]
-            place = f"{conditions_text(plain.levels)}, " if plain.levels else ""
-            title = f"{plain.student}, {place}seed {plain.seed}"
-            queries = tuple(_queries(test, students, databases))
-            searched = int(databases[0].labelled.sum())
-            return RetrievalView(title, students[1].cell.method, searched, queries)
-    return None
-
-
-def _key(levels: Levels, seed: int) -> str:
-    return f"{sorted(levels.items())}/{seed}"
-
-
-def _is_beside(cell: Cell, plain: Cell) -> bool:
-    names = ("levels", "provenance", "teacher", "student", "seed", "setting")
-    return all(getattr(cell, name) == getattr(plain, name) for name in names)
+    shown = shown_students(folder)
+    if shown is None:
+        return None
+    roles = folder.roles(shown.condition)
+    test = roles.eval[PRIMARY]
+    students = [_student(folder, cell, test) for cell in (shown.plain, *shown.distilled)]
+    databases = [_database(folder, each.cell, roles.transfer, roles.labelled) for each in students]
+    queries = tuple(_queries(test, students, databases))
+    searched = int(databases[0].labelled.sum())
+    return RetrievalView(shown.title, students[1].cell.method, searched, queries)
 
 
 def _student(folder: StudyFolder, cell: Cell, test: Examples) -> _Student:
@@ -116,7 +90,7 @@ def _queries(test: Examples, students: Sequence[_Student], databases: Sequence[E
         label = int(test.labels[query])
         found = tuple(
             FoundBy(
-                "plain student (ce)" if each.cell.method == PLAIN else each.cell.method,
+                network_text(each.cell.method),
                 float(each.precision[rank]),
                 _tiles(database, each.nearest[query].astype(np.int64), label),
             )

@@ -18,6 +18,7 @@ from distillab.evidence.results import Tables, looks_of
 from distillab.evidence.schema import read_rows
 from distillab.evidence.tuning import headline_rows
 from distillab.evidence.wording import Phrases
+from distillab.report.collect.detections import detections_view
 from distillab.report.collect.doses import dose_panels
 from distillab.report.collect.explanations import explanations_view
 from distillab.report.collect.gallery import galleries
@@ -118,6 +119,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         labels=label_views(headline_rows(_written(folder.labels_file)), phrases),
         explanations=explanations_view(folder),
         retrieval=retrieval_view(folder),
+        detections=detections_view(folder),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from distillab.evidence.answer import Answer
 from distillab.evidence.pairs import Row
 from distillab.report.contents.cost import Cost, MethodCost
+from distillab.report.contents.detections import DetectionsView
 from distillab.report.contents.explanations import ExplanationsView
 from distillab.report.contents.gains import ClassPanel, DosePanel, Effect, LevelEffect, Quality
 from distillab.report.contents.pictures import Pictures
@@ -67,6 +68,7 @@ class ReportContents:
         labels: The scores of single labels, where an example may have several.
         explanations: Where networks look; None for a study that does not compute it.
         retrieval: What embeddings retrieve; None for a task that is not about it.
+        detections: What detectors find; None for another task.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
@@ -111,6 +113,7 @@ class ReportContents:
     labels: tuple[LabelView, ...] = ()
     explanations: ExplanationsView | None = None
     retrieval: RetrievalView | None = None
+    detections: DetectionsView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

@@ -18,6 +18,12 @@ from distillab.report.contents.place import Naming
 from distillab.report.contents.report import ReportContents
 from distillab.report.page import run_tables, tables, tuning_tables, wording
 from distillab.report.page.assets import asset, plotly_js, shared_environment, write_page
+from distillab.report.page.detections import (
+    box_key,
+    class_precision_table,
+    picture_with_boxes,
+    precision_plots,
+)
 from distillab.report.page.dose_response import dose_plots
 from distillab.report.page.exits import exits_plot, exits_table
 from distillab.report.page.explanation_tables import explanation_tables
@@ -45,6 +51,7 @@ SECTIONS = (
     ("teachers", "Teachers"),
     ("explanations", "Where networks look"),
     ("retrieval", "What is retrieved"),
+    ("detections", "What is found"),
     ("runs", "All runs"),
     ("cost", "Cost"),
     ("reproduce", "Reproduce"),
@@ -108,7 +115,9 @@ def _context(contents: ReportContents) -> dict[str, object]:
     on_primary = [effect for effect in contents.effects if effect.metric == primary.name]
     naming = Naming.of(panel.place for panel in contents.class_panels)
     forest, clipped = forests(contents)
-    doses, doses_hidden = dose_plots(contents, method_styles(contents))
+    styles = method_styles(contents)
+    doses, doses_hidden = dose_plots(contents, styles)
+    precision = precision_plots(contents.detections, styles, task)
     pictures = [_PictureBlock.of(entry, i, task.class_noun) for i, entry in enumerate(contents.pictures)]
     classes = [
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
@@ -117,7 +126,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     exits, costs = exits_plot(contents), costs_plot(contents.costs)
     teachers = teachers_plot(contents.teachers, task)
     plots: list[Plot | None] = [*forest, *(plot for _, panel in doses for plot in panel), *classes]
-    plots += [block.plot for block in pictures] + [exits, teachers, costs]
+    plots += [block.plot for block in pictures] + [*precision, exits, teachers, costs]
     return {
         "c": contents,
         **_sections(contents),
@@ -142,6 +151,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "effects_table": tables.effects_table(on_primary, primary),
         "level_table": _level_table(contents),
         "exits_plot": exits,
+        "precision_plots": precision,
         "doses": doses,
         "doses_hidden": doses_hidden,
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
@@ -155,18 +165,19 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "teachers_plot": teachers,
         "costs_plot": costs,
         "teacher_share": _teacher_share(contents),
-        **_network_tables(contents),
-        "tuning_table": tuning_tables.choices_table(contents.tuning, primary),
-        "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, primary),
-        "stopping_table": tables.stopping_table(contents.stopping, contents.effects, primary),
+        **_further_tables(contents),
         "runs_table": run_tables.runs_table(contents.runs, task),
         "runs_hidden": max(0, len(contents.runs) - run_tables.ROWS_SHOWN),
         "failed_checks": sum(not check.passed for p in contents.pictures for check in p.checks),
     }
 
 
-def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
+def _further_tables(contents: ReportContents) -> dict[str, Table | list[Table] | None]:
     return {
+        "tuning_table": tuning_tables.choices_table(contents.tuning, contents.primary),
+        "tuned_gains_table": tuning_tables.tuned_gains_table(contents.tuning, contents.primary),
+        "stopping_table": tables.stopping_table(contents.stopping, contents.effects, contents.primary),
+        "class_precision_table": class_precision_table(contents.detections, contents.task),
         "exits_table": exits_table(contents),
         "labels_table": tables.labels_table(contents.labels, contents.task),
         "teachers_tables": run_tables.teachers_tables(contents, contents.task),
@@ -176,11 +187,12 @@ def _network_tables(contents: ReportContents) -> dict[str, Table | list[Table]]:
 
 
 def _sections(contents: ReportContents) -> dict[str, object]:
-    """Return the sections of a report; those on explanations and retrieval are there if a study has some."""
-    some = {"explanations": contents.explanations, "retrieval": contents.retrieval}
+    """Return the sections of a report; those that only some studies have are there if they hold something."""
+    some = {name: getattr(contents, name) for name in ("explanations", "retrieval", "detections")}
     shown = [each for each in SECTIONS if some.get(each[0], True)]
     tables = explanation_tables(contents.explanations, contents.task)
-    return {"sections": shown, "explanation_tables": tables}
+    drawing = {"picture_with_boxes": picture_with_boxes, "box_key": box_key}
+    return {"sections": shown, "explanation_tables": tables, **drawing}
 
 
 def _level_table(contents: ReportContents) -> Table:

@@ -24,11 +24,12 @@ JPEG_QUALITY = 85
 NO_LABEL = "no label"
 
 
-def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
+def data_uri(image: npt.NDArray[np.uint8] | bytes, side: int = THUMBNAIL_SIDE) -> str:
     """Return an image as a ``data:`` URI: small ones exactly (PNG), larger ones as thumbnails (JPEG).
 
     Args:
         image: uint8 ``[C, H, W]`` with C 1 or 3, or the bytes of a PNG file (embedded unchanged).
+        side: Pixels per side of a thumbnail at most.
 
     Raises:
         ValueError: It is neither.
@@ -43,7 +44,7 @@ def data_uri(image: npt.NDArray[np.uint8] | bytes) -> str:
     if max(picture.size) <= EXACT_SIDE:
         picture.save(buffer, "PNG", optimize=True)
         return _uri("image/png", buffer.getvalue())
-    picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    picture.thumbnail((side, side))
     picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
     return _uri("image/jpeg", buffer.getvalue())
 
