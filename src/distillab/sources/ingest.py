@@ -100,7 +100,6 @@ def load_dataset(
     table, found, more = _without_leaks(table, codes, source, given)
     notes += more
     table = _carved(table, codes, source, carved)
-    notes += _group_notes(table, source)
     if source.exact_duplicates == "keep":  # a carved test set may share examples with a given val set
         found = replace(found, duplicates=count_across(codes, table.parts))
     table, splits, more = _without_near_copies(table, _splits(pool, table), source, progress)
@@ -108,7 +107,7 @@ def load_dataset(
     if source.joins_parts:
         splits[VAL], splits[TEST] = splits[VAL].joined(), splits[TEST].joined()
     splits, more = _with_identities(splits, table, held.trials)
-    notes += more
+    notes += more + _group_notes(table, source)
     check_trainable(table)
     report = replace(
         found,
