@@ -36,6 +36,11 @@ def paired_maps(method: Method, student: Outputs, teacher: Outputs) -> list[Tens
     return _paired(method, student.maps, teacher.maps, "feature maps")
 
 
+def paired_backbones(method: Method, student: Outputs, teacher: Outputs) -> list[TensorPair]:
+    """Return what :func:`paired_maps` does, of the backbones of detectors."""
+    return _paired(method, student.backbone, teacher.backbone, "backbones")
+
+
 def paired_preactivations(method: Method, student: Outputs, teacher: Outputs) -> list[TensorPair]:
     """Return what :func:`paired_maps` does, before the ReLU that ends a stage."""
     return _paired(method, student.preactivations, teacher.preactivations, "preactivations")
