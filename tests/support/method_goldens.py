@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "abkd forward": {"abkd": {"alpha": 1, "beta": 0}},
     "abkd reverse": {"abkd": {"alpha": 0, "beta": 1}},
     "cat_kd normalise": {"cat_kd": {"normalise": True}},
+    "cosine_guided unguided": {"cosine_guided": {"guided": False, "cosine_weight": 0}},
     "crld of unsure teachers": {"crld": {"sure": 0.3, "sure_of_strong": 0.35}},
     "embedding_hint random": {"embedding_hint": {"projection": "random"}},
     "hard_labels alone": {"hard_labels": {"ce_weight": 0, "hard_weight": 1}},

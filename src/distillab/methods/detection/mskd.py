@@ -24,7 +24,13 @@ from distillab.methods.method import (
     WeightedConfig,
     method,
 )
-from distillab.methods.paired_outputs import TensorPair, at_one_size, paired_backbones, paired_maps
+from distillab.methods.paired_outputs import (
+    TensorPair,
+    at_one_size,
+    image_size,
+    paired_backbones,
+    paired_maps,
+)
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.tasks.dense_outputs import DenseOutputs
 
@@ -219,17 +225,6 @@ class _MapComparison(nn.Module):
         squares = (other - own).square() * channels[1][:, :, None, None] * places[1][:, None]
         loss = loss + (weights.to(squares)[:, None] * squares).sum() / size
         return loss
-
-
-def image_size(of: Method, batch: Batch) -> tuple[int, int]:
-    """Return the height and width of the images of a batch.
-
-    Raises:
-        ValueError: The batch has no inputs.
-    """
-    if batch.inputs is None:
-        raise ValueError(f"method {of.name} needs the inputs of the batch")
-    return batch.inputs.shape[2], batch.inputs.shape[3]
 
 
 def _paired_channels(stage: str, pair: Pair) -> list[tuple[int, int]]:
