@@ -92,9 +92,10 @@ def test_equal_detectors_have_no_loss_but_that_of_the_assistant(kind: str) -> No
 @pytest.mark.parametrize("part", ALL_PARTS)
 def test_every_part_adds_to_the_loss_and_needs_what_it_reads(part: str, kind: str) -> None:
     names = f"{kind}_dwnet_s", f"{kind}_resnet_l"
-    pyramid = built(*names).transfer(*map(found_by, names), of_images())
+    student, teacher = map(found_by, names)
+    pyramid = built(*names).transfer(student, teacher, of_images())
     method = built(*names, also=[part])
-    terms = method.transfer(*map(found_by, names), of_images())
+    terms = method.transfer(student, teacher, of_images())
     assert ("assistant" in terms) == (part == "assistant")
     assert (terms["cosines"] > pyramid["cosines"]) == (part != "assistant")
     torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
@@ -118,7 +119,7 @@ def test_objects_and_background_share_the_places_of_the_pyramid() -> None:
     """Without guidance, the squares of all places are those inside and outside of boxes."""
     names = "fcos_dwnet_s", "fcos_resnet_s"
     pair = found_by(names[0]), found_by(names[1])
-    usual = {"guided": False, "cosine_weight": 0.0}
+    usual: dict[str, Any] = {"guided": False, "cosine_weight": 0.0}
     whole = built(*names, **usual).transfer(*pair, of_images())["values"]
     for part in ("foreground", "background"):
         labels = torch.tensor([[[0.0, 0, 0, 64, 64]]] * 3)
@@ -196,9 +197,8 @@ def test_detectors_of_two_kinds_have_no_predictions_in_common() -> None:
     for part in ("predictions", "assistant"):
         with pytest.raises(RequestError, match="compares outputs cell by cell"):
             built(*names, also=[part])
-    terms = built(*names, also=["foreground", "background", "regions", "towers"]).transfer(
-        *map(found_by, names), of_images()
-    )
+    method = built(*names, also=["foreground", "background", "regions", "towers"])
+    terms = method.transfer(found_by(names[0]), found_by(names[1]), of_images())
     assert all(value.isfinite() and value > 0 for value in terms.values())
 
 
