@@ -26,6 +26,7 @@ FAMILIES = {
     "logits": "Logits",
     "features": "Features",
     "relations": "Relations",
+    "detection": "Detectors",
     "robust": "Unbalanced, noisy or biased data",
     "regimes": "Without a teacher",
 }

@@ -20,7 +20,20 @@ OBJECTS = [[(0, 5, 5, 25, 30)], [(1, 20, 20, 50, 60), (0, 1, 1, 12, 12)], [], [(
 LABELS = torch.from_numpy(Boxes.of(OBJECTS, 2).values)
 ON_DETECTORS = {
     *("ab", "at", "ce", "ce_long", "ce_throughout", "cosine_guided", "ctkd", "dot", "fitnet", "fsp", "ft"),
-    *("ickd", "kd", "mgd", "mutual_learning", "nst", "ofd", "random_teacher", "self", "semckd", "sp", "vid"),
+    *(
+        "ickd",
+        "kd",
+        "mgd",
+        "mskd",
+        "mutual_learning",
+        "nst",
+        "ofd",
+        "random_teacher",
+        "self",
+        "semckd",
+        "sp",
+        "vid",
+    ),
     "wkd_features",
 }
 

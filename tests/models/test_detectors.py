@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -47,6 +49,28 @@ def test_pyramid_is_read_by_declared_paths(name: str) -> None:
     assert tuple(tuple(each.shape[1:]) for each in outputs.maps) == info.shapes.maps
     outputs.maps[0].sum().backward()
     assert next(detector.parameters()).grad is not None
+
+
+@every_detector
+def test_backbone_and_towers_are_read_by_declared_paths(name: str) -> None:
+    detector: Any = build(name)
+    info = inspect_network(detector, INPUTS, classes=4, name=name)
+    sizes = [shape[1:] for shape in info.shapes.maps]
+    assert [shape[1:] for shape in info.shapes.backbone] == sizes
+    assert len(info.shapes.towers) == 2 and len(set(info.shapes.towers)) == 1
+    with TappedModel(detector, {"maps", "backbone", "towers"}, info.taps) as tapped:
+        for images in (torch.randn(2, *INPUTS.shape), torch.randn(1, *INPUTS.shape)):
+            outputs = tapped(images)
+    assert tuple(tuple(each.shape[1:]) for each in outputs.backbone) == info.shapes.backbone
+    # What the pyramid is made from, and what the towers make of its levels.
+    assert [tuple(each.shape[2:]) for each in outputs.towers[0][-1]] == sizes
+    levels = list(detector.pyramid({str(i): each for i, each in enumerate(outputs.backbone)}).values())
+    assert all(torch.equal(*pair) for pair in zip(levels, outputs.maps, strict=True))
+    for tower, found in zip((detector.classification, detector.regression), outputs.towers, strict=True):
+        assert [each.shape[1] for layer in found for each in layer[:1]] == list(info.shapes.towers[0])
+        assert all(
+            torch.equal(tower.conv(level), last) for level, last in zip(levels, found[-1], strict=True)
+        )
 
 
 @every_detector

@@ -228,7 +228,7 @@ def test_attention_is_computed_in_full_precision(dtype: torch.dtype) -> None:
 
 def test_storable_outputs_are_small() -> None:
     names = {field.name for field in dataclasses.fields(Outputs)}
-    assert names - STORABLE == {"maps", "preactivations", "classifier"}
+    assert names - STORABLE == {"maps", "preactivations", "classifier", "backbone", "towers"}
     with tap(build("resnet8"), STORABLE) as tapped, torch.no_grad():
         outputs = tapped(images(1))
     shapes = inspect_network(build("resnet8"), INPUTS, classes=6).shapes

@@ -206,6 +206,16 @@ def test_a_test_set_without_objects_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "no image of test has an object" in refusal_of_plan(tmp_path, values, capsys)
 
 
+@pytest.mark.parametrize("name", [NAME, "mskd-detection"])
+def test_studies_of_blood_cells_run_on_drawn_boxes(name: str, tmp_path: Path) -> None:
+    values = small_form(name, data=DRAWN)
+    values["evidence"] = {**values["evidence"], "probes": 0}
+    rows = rows_of(run_by_command(tmp_path, values))
+    assert len(rows) == len(values["methods"]) and all(row["status"] == "done" for row in rows)
+    # What methods train beside a student is not a part of it.
+    assert len({(row["params"], row["macs"]) for row in rows}) == 1
+
+
 @pytest.mark.real
 def test_the_study_of_blood_cells_runs_on_them(real_data: Path, tmp_path: Path) -> None:
     values = small_form(NAME, seeds=1, steps=2)

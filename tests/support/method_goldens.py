@@ -46,6 +46,7 @@ SETTINGS: dict[str, Any] = {
     "abkd forward": {"abkd": {"alpha": 1, "beta": 0}},
     "abkd reverse": {"abkd": {"alpha": 0, "beta": 1}},
     "cat_kd normalise": {"cat_kd": {"normalise": True}},
+    "cosine_guided unguided": {"cosine_guided": {"guided": False, "cosine_weight": 0}},
     "crld of unsure teachers": {"crld": {"sure": 0.3, "sure_of_strong": 0.35}},
     "embedding_hint random": {"embedding_hint": {"projection": "random"}},
     "hard_labels alone": {"hard_labels": {"ce_weight": 0, "hard_weight": 1}},
@@ -58,6 +59,15 @@ SETTINGS: dict[str, Any] = {
     "mft wrong only": {"mft": {"correct_all": False}},
     "mlkd half": {"mlkd": {"confident": 0.5}},
     "mlkd strong": {"mlkd": {"strong_view": True}},
+    "mskd of fgd": {
+        "mskd": {
+            "context": "trained",
+            "squash": "none",
+            "per": "image",
+            "softmax_over": "batch",
+            "decay": True,
+        }
+    },
     "ofa 1.5": {"ofa": {"exponent": 1.5}},
     "pkt combined jeffreys": {"pkt": {"kernel": "combined", "divergence": "jeffreys"}},
     "pkt cauchy": {"pkt": {"kernel": "cauchy", "bandwidth": 1.0}},
@@ -105,7 +115,7 @@ def fill(module: nn.Module, rate: float = 0.7) -> None:
                 tensor.copy_(torch.eye(*tensor.shape))
             elif name.endswith("_memory"):
                 tensor.copy_(nn.functional.normalize(sine(*tensor.shape, rate=0.3 + number), dim=1))
-            elif isinstance(tensor, nn.Parameter):
+            elif isinstance(tensor, nn.Parameter) or ".contexts." in name:
                 spread = tensor[0].numel() if tensor.ndim > 1 else 4
                 tensor.add_(-tensor).add_(sine(*tensor.shape, rate=rate + 0.13 * number) / spread**0.5)
 

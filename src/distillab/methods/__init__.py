@@ -1,6 +1,6 @@
 """Methods of knowledge transfer, one file per method, and the controls that they are compared with."""
 
-from distillab.methods import controls, features, logits, regimes, relations, robust
+from distillab.methods import controls, detection, features, logits, regimes, relations, robust
 from distillab.methods.batch import Batch, Pair, StrongView
 from distillab.methods.method import Method, WeightedConfig, method, methods
 from distillab.methods.needs import Need, Requirements, TeacherKind
@@ -20,6 +20,7 @@ __all__ = [
     "WeightedConfig",
     "build_method",
     "controls",
+    "detection",
     "features",
     "logits",
     "method",

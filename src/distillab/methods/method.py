@@ -15,7 +15,7 @@ from distillab.errors import RequestError
 from distillab.methods.batch import Batch, Pair
 from distillab.methods.needs import BatchNeed, LabelNeed, Need, OutputNeed, Requirements, TeacherKind
 from distillab.models.input_spec import InputSpec
-from distillab.models.outputs import OF_LAST_LAYER, OF_STAGES, Outputs, OutputShapes
+from distillab.models.outputs import OF_DETECTORS, OF_LAST_LAYER, OF_STAGES, Outputs, OutputShapes
 from distillab.registry import Registry
 from distillab.tasks import Mixed
 
@@ -271,6 +271,12 @@ class Method(nn.Module, ABC):
             raise RequestError(
                 f"method {self.name} needs feature maps, and the {role} has no stages that give them",
                 allowed="a network with convolutional stages, or a method that learns from logits",
+            )
+
+        if self.task.dense and needs & OF_DETECTORS and not (shapes.backbone and shapes.towers):
+            raise RequestError(
+                f"method {self.name} needs backbone and towers, and the {role} declares none",
+                allowed="another detector, or a method that learns from the pyramid",
             )
 
     def _check_cells(self, teacher: OutputShapes, needs: frozenset[Need]) -> None:

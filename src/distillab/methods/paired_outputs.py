@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from distillab.methods.method import Method
+from distillab.methods.method import Batch, Method
 from distillab.models.outputs import Outputs
 from distillab.tasks.losses import in_full_precision
 
@@ -36,6 +36,11 @@ def paired_maps(method: Method, student: Outputs, teacher: Outputs) -> list[Tens
     return _paired(method, student.maps, teacher.maps, "feature maps")
 
 
+def paired_backbones(method: Method, student: Outputs, teacher: Outputs) -> list[TensorPair]:
+    """Return what :func:`paired_maps` does, of the backbones of detectors."""
+    return _paired(method, student.backbone, teacher.backbone, "backbones")
+
+
 def paired_preactivations(method: Method, student: Outputs, teacher: Outputs) -> list[TensorPair]:
     """Return what :func:`paired_maps` does, before the ReLU that ends a stage."""
     return _paired(method, student.preactivations, teacher.preactivations, "preactivations")
@@ -49,6 +54,17 @@ def at_one_size(student: Tensor, teacher: Tensor) -> TensorPair:
         for x in (student, teacher)
     )
     return f_s, f_t
+
+
+def image_size(method: Method, batch: Batch) -> tuple[int, int]:
+    """Return the height and width of the images of a batch.
+
+    Raises:
+        ValueError: The batch has no inputs.
+    """
+    if batch.inputs is None:
+        raise ValueError(f"method {method.name} needs the inputs of the batch")
+    return batch.inputs.shape[2], batch.inputs.shape[3]
 
 
 def _paired(

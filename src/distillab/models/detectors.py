@@ -159,8 +159,11 @@ class Detector(DenseNetwork):
 
     @property
     def taps(self) -> Taps:
-        """Where the levels of the pyramid are read."""
-        return Taps(None, tuple(Stage(f"pyramid.layer_blocks.{level}") for level in range(len(STRIDES))))
+        """Where the levels of the pyramid are read, the stages that it is made from, and both towers."""
+        levels = tuple(Stage(f"pyramid.layer_blocks.{level}") for level in range(len(STRIDES)))
+        backbone = tuple(Stage(f"stages.{place}") for place in range(1, len(self.stages)))
+        towers = ("classification", self.classification), ("regression", self.regression)
+        return Taps(None, levels, backbone, tuple(_layers(name, tower.conv) for name, tower in towers))
 
     def forward(self, x: Tensor) -> Tensor:
         out, features = self.stem(x), {}
@@ -179,6 +182,12 @@ class Detector(DenseNetwork):
         anchors = anchors_of([(level.shape[2], level.shape[3]) for level in levels], self.kind).to(x.device)
         # Anchors are whole pixels, which half precision does not hold.
         return DenseOutputs(scores.float(), boxes.float(), quality, anchors, code).tensor()
+
+
+def _layers(name: str, layers: Any) -> tuple[str, ...]:
+    """Paths of what ends the layers of a tower: a layer is one block, or convolution, norm and ReLU."""
+    ends = [path for path, each in layers.named_children() if isinstance(each, nn.ReLU | nn.Sequential)]
+    return tuple(f"{name}.conv.{path}" for path in ends)
 
 
 def anchors_of(grids: list[tuple[int, int]], kind: DetectorKind) -> Tensor:

@@ -112,7 +112,10 @@ def _inspect_dense(
     last = {event.path: event.shape for event in events}
     maps = tuple(stage.map_shape(last[stage.path]) for stage in model.taps.stages)
     attention = tuple((height, width) for _, height, width in maps)
-    return NetworkInfo(OutputShapes(width, None, maps, attention, logits.shape[1]), model.taps)
+    backbone = tuple(stage.map_shape(last[stage.path]) for stage in model.taps.backbone)
+    towers = tuple(tuple(last[path][1] for path in paths) for paths in model.taps.towers)
+    shapes = OutputShapes(width, None, maps, attention, logits.shape[1], backbone, towers)
+    return NetworkInfo(shapes, model.taps)
 
 
 def _dry_run(model: nn.Module, inputs: InputSpec, name: str) -> tuple[Tensor, list[Event]]:

@@ -14,6 +14,8 @@ OutputNeed = Literal[
     "maps",
     "attention",
     "preactivations",
+    "backbone",
+    "towers",
     "classifier",
     "teacher_classifier",
     "teacher_network",
@@ -28,10 +30,14 @@ STORABLE: Final[frozenset[str]] = frozenset({"logits", "embedding", "attention"}
 LIVE: Final[frozenset[str]] = OUTPUT_NEEDS - STORABLE
 
 OF_STAGES: Final[frozenset[str]] = frozenset({"maps", "attention", "preactivations"})
+OF_DETECTORS: Final[frozenset[str]] = frozenset({"backbone", "towers"})
 OF_LAST_LAYER: Final[frozenset[str]] = frozenset({"embedding", "classifier", "teacher_classifier"})
 FEATURES: Final[frozenset[str]] = OUTPUT_NEEDS - {"logits"}
 # What taps read; the teacher's classifier, and the teacher itself, are handed to a method when it is built.
 TAPPED: Final[frozenset[str]] = FEATURES - {"teacher_classifier", "teacher_network"}
+
+TowerMaps = tuple[tuple[Tensor, ...], ...]
+"""Feature maps ``[N, C, H, W]`` of a tower of a detector: per layer, one map per level of the pyramid."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,9 @@ class Outputs:
         preactivations: Each stage's feature maps before the ReLU at its end; the maps themselves where a
             stage does not end in one.
         classifier: The last linear layer itself, ``[N, D]`` to ``[N, classes]``.
+        backbone: Of a detector, whose ``maps`` are the levels of its pyramid: feature maps of the stages
+            that the pyramid is made from.
+        towers: Of a detector: the maps of its tower of classes and of its tower of boxes.
 
     Example:
         >>> Outputs(torch.zeros(2, 10)).embedding is None
@@ -58,6 +67,8 @@ class Outputs:
     attention: tuple[Tensor, ...] = ()
     preactivations: tuple[Tensor, ...] = ()
     classifier: nn.Linear | None = None
+    backbone: tuple[Tensor, ...] = ()
+    towers: tuple[TowerMaps, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,8 @@ class OutputShapes:
         maps: (channels, height, width) of each stage's feature maps.
         attention: (height, width) of each stage's attention map.
         cells: Number of cells of a network that gives ``[N, cells, classes + 10]``; 0 for all others.
+        backbone: (channels, height, width) of the feature maps of a detector's backbone.
+        towers: Channels of the layers of a detector's towers; their maps are as large as the levels.
 
     Example:
         >>> OutputShapes(10, 64, ((16, 32, 32),), ((32, 32),)).embedding
@@ -81,6 +94,8 @@ class OutputShapes:
     maps: tuple[tuple[int, int, int], ...] = ()
     attention: tuple[tuple[int, int], ...] = ()
     cells: int = 0
+    backbone: tuple[tuple[int, int, int], ...] = ()
+    towers: tuple[tuple[int, ...], ...] = ()
 
 
 def attention_map(features: Tensor) -> Tensor:

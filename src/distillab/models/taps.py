@@ -12,10 +12,10 @@ from torch.utils.hooks import RemovableHandle
 
 from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
-from distillab.models.outputs import OF_STAGES, TAPPED, Outputs, attention_map
+from distillab.models.outputs import OF_STAGES, TAPPED, Outputs, TowerMaps, attention_map
 from distillab.models.stages import Stage
 
-Depth = Literal["embedding", "maps", "preactivations"]
+Depth = Literal["embedding", "maps", "preactivations", "backbone"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,8 @@ class Taps:
     Attributes:
         classifier: Path of the last linear layer, whose input is the embedding; None if there is none.
         stages: The modules whose outputs are the feature maps, from shallow to deep.
+        backbone: Of a detector: the modules whose outputs its pyramid is made from.
+        towers: Of a detector: paths of the layers of each tower, which is called once per level.
 
     Example:
         >>> from torch import nn
@@ -35,6 +37,8 @@ class Taps:
 
     classifier: str | None
     stages: tuple[Stage, ...]
+    backbone: tuple[Stage, ...] = ()
+    towers: tuple[tuple[str, ...], ...] = ()
 
     def classifier_of(self, model: nn.Module) -> nn.Linear | None:
         """Return the last linear layer of the network itself, or None."""
@@ -50,7 +54,9 @@ class Taps:
         stages = (
             replace(stage, path=f"{path}.{stage.path}", relu=under(stage.relu)) for stage in self.stages
         )
-        return Taps(under(self.classifier), tuple(stages))
+        backbone = (replace(stage, path=f"{path}.{stage.path}") for stage in self.backbone)
+        towers = (tuple(f"{path}.{own}" for own in paths) for paths in self.towers)
+        return Taps(under(self.classifier), tuple(stages), tuple(backbone), tuple(towers))
 
 
 class TappedModel:
@@ -61,9 +67,9 @@ class TappedModel:
 
     Args:
         model: The network.
-        needs: Which of ``embedding``, ``maps``, ``attention``, ``preactivations`` and ``classifier`` to
-            return besides the logits. Others (``labels``, ``ids``, ...) are no outputs of a network and are
-            ignored.
+        needs: Which of ``embedding``, ``maps``, ``attention``, ``preactivations``, ``classifier``,
+            ``backbone`` and ``towers`` to return besides the logits. The last two are empty of all networks
+            but detectors. Others (``labels``, ``ids``, ...) are no outputs of a network and are ignored.
         taps: Where they are read, from :func:`distillab.models.inspect_network`. Logits alone need none.
 
     Raises:
@@ -84,8 +90,11 @@ class TappedModel:
         self.model = model
         self.needs = frozenset(needs) & TAPPED
         self._caught: dict[tuple[Depth, int], Tensor] = {}
+        self._levels: dict[str, list[Tensor]] = {}
         self._handles: list[RemovableHandle] = []
         self._stages: tuple[Stage, ...] = ()
+        self._backbone: tuple[Stage, ...] = ()
+        self._towers: tuple[tuple[str, ...], ...] = ()
         self._classifier: nn.Linear | None = None
         self._closed = False
         if self.needs:
@@ -109,8 +118,12 @@ class TappedModel:
             if "preactivations" in self.needs
             else (),
             self._classifier if "classifier" in self.needs else None,
+            tuple(
+                stage.as_map(self._caught["backbone", index]) for index, stage in enumerate(self._backbone)
+            ),
+            tuple(self._tower_maps(paths) for paths in self._towers),
         )
-        self._caught.clear()
+        self.forget()
         return outputs
 
     def forget(self) -> None:
@@ -119,6 +132,7 @@ class TappedModel:
         A call does so first. Code that compiles the call does so before, outside of what is compiled.
         """
         self._caught.clear()
+        self._levels.clear()
 
     def close(self) -> None:
         """Remove the hooks. Closing twice is allowed, calling afterwards is not."""
@@ -149,10 +163,23 @@ class TappedModel:
             classifier = modules[taps.classifier]
             self._handles.append(classifier.register_forward_pre_hook(self._catch_input))
         for index, stage in enumerate(self._stages):
-            self._handles.append(modules[stage.path].register_forward_hook(self._catch_output(index)))
+            self._handles.append(modules[stage.path].register_forward_hook(self._catch_output("maps", index)))
             if "preactivations" in self.needs and stage.relu:
                 catch = self._catch_before(index)
                 self._handles.append(modules[stage.relu].register_forward_pre_hook(catch))
+        self._hook_detector(taps, modules)
+
+    def _hook_detector(self, taps: Taps, modules: dict[str, nn.Module]) -> None:
+        self._backbone = taps.backbone if "backbone" in self.needs else ()
+        self._towers = taps.towers if "towers" in self.needs else ()
+        for index, stage in enumerate(self._backbone):
+            catch = self._catch_output("backbone", index)
+            self._handles.append(modules[stage.path].register_forward_hook(catch))
+        for path in [path for paths in self._towers for path in paths]:
+            self._handles.append(modules[path].register_forward_hook(self._catch_level(path)))
+
+    def _tower_maps(self, paths: tuple[str, ...]) -> TowerMaps:
+        return tuple(tuple(self._levels[path]) for path in paths)
 
     def _before_relu(self, index: int, maps: tuple[Tensor, ...]) -> Tensor:
         return self._caught.get(("preactivations", index), maps[index])
@@ -167,8 +194,15 @@ class TappedModel:
 
         return catch
 
-    def _catch_output(self, index: int) -> Any:
+    def _catch_output(self, depth: Depth, index: int) -> Any:
         def catch(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
-            self._caught["maps", index] = output
+            self._caught[depth, index] = output
+
+        return catch
+
+    def _catch_level(self, path: str) -> Any:
+        def catch(module: nn.Module, arguments: tuple[Any, ...], output: Any) -> None:
+            # All levels share a tower: its layers are called once for each of them, from fine to coarse.
+            self._levels.setdefault(path, []).append(output)
 
         return catch

@@ -46,7 +46,7 @@ def detection_loss(outputs: Tensor, labels: Tensor) -> Tensor:
     is_object = match >= 0
     wanted = labels.gather(1, match.clamp(min=0)[..., None].expand(-1, -1, 5))
     classes = F.one_hot(wanted[..., 0].long().clamp(min=0), found.scores.shape[2]) * is_object[..., None]
-    loss = _focal_loss(found.scores, classes.to(found.scores)).sum(dim=2) * (match != BETWEEN)
+    loss = focal_loss(found.scores, classes.to(found.scores)).sum(dim=2) * (match != BETWEEN)
     loss = loss.sum(dim=1) + (_box_loss(found, wanted[..., 1:]) * is_object).sum(dim=1)
     responsible = is_object.sum(dim=1).to(loss)
     if found.code == DISTANCES:
@@ -145,7 +145,7 @@ def _by_overlap(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
     return torch.where(needed, best, match)
 
 
-def _focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+def focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """-a_t (1 - p_t)^g log p_t, elementwise (Lin et al., ICCV 2017, equation 5)."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
     p = logits.sigmoid()
@@ -163,13 +163,13 @@ def _box_loss(found: DenseOutputs, wanted: Tensor) -> Tensor:
         quality = F.binary_cross_entropy_with_logits(
             found.quality, ratio.prod(dim=2).sqrt(), reduction="none"
         )
-        return _generalized_iou_loss(found.decoded(), wanted) + quality
+        return generalized_iou_loss(found.decoded(), wanted) + quality
     # Of cells without an object any finite number does: its gradient is multiplied by zero.
     safe = torch.where((wanted[..., 2:] > wanted[..., :2]).all(dim=2, keepdim=True), wanted, found.anchors)
     return (found.boxes - found.coded(safe)).abs().sum(dim=2)
 
 
-def _generalized_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
+def generalized_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
     """1 - GIoU of pairs of boxes ``[N, A, 4]``: ``[N, A]`` (Rezatofighi et al., CVPR 2019)."""
     shared = _area(
         torch.maximum(boxes[..., :2], wanted[..., :2]), torch.minimum(boxes[..., 2:], wanted[..., 2:])
