@@ -17,15 +17,14 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_array_bytes
-from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
+from distillab.integrity import read_checked, read_checked_json, reading
 
 __all__ = [
     "CACHE",
@@ -42,6 +41,7 @@ __all__ = [
     "is_utf8",
     "load_logits",
     "load_state",
+    "load_tensors",
     "save_logits",
     "save_state",
     "weights_digest",
@@ -126,23 +126,37 @@ def is_utf8(path: Path) -> bool:
     return True
 
 
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors in a safetensors file, by name.
+
+    Raises:
+        DamagedFileError: The file is missing, unreadable, or not what was written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> file = Path(tempfile.mkdtemp()) / WEIGHTS
+        >>> save_state({"bias": torch.zeros(2)}, file)
+        >>> load_tensors(file)["bias"].tolist()
+        [0.0, 0.0]
+    """
+    content = read_checked(path)
+    with reading(path):
+        return load(content)
+
+
 def load_state(model: nn.Module, path: Path) -> None:
     """Load the weights in a safetensors file into ``model``.
 
     Raises:
-        RequestError: The file is unreadable or does not fit the model.
+        DamagedFileError: The file is missing, unreadable, or not what was written.
+        RequestError: It does not fit the model.
 
     Example:
         >>> load_state(nn.Linear(3, 2), Path("missing.safetensors"))
         Traceback (most recent call last):
-        distillab.errors.RequestError: missing.safetensors: cannot read weights ...
+        distillab.integrity.DamagedFileError: missing.safetensors: is missing ...
     """
-    try:
-        state = load_file(path) if is_utf8(path) else load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise RequestError(
-            f"cannot read weights ({error})", where=str(path), allowed="a safetensors file"
-        ) from error
+    state = load_tensors(path)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -180,6 +194,9 @@ def save_logits(logits: Mapping[str, StoredLogits], path: Path) -> None:
 def load_logits(path: Path) -> dict[str, StoredLogits]:
     """Return the logits that :func:`save_logits` wrote, by name.
 
+    Raises:
+        DamagedFileError: The file is missing, unreadable, or not what was written.
+
     Example:
         >>> import tempfile
         >>> file = Path(tempfile.mkdtemp()) / LOGITS
@@ -187,7 +204,9 @@ def load_logits(path: Path) -> dict[str, StoredLogits]:
         >>> load_logits(file)["test.last"].tolist()
         [[1.0, 1.0]]
     """
-    return dict(load_arrays(path) if is_utf8(path) else load_array_bytes(path.read_bytes()))
+    content = read_checked(path)
+    with reading(path):
+        return dict(load_arrays(content))
 
 
 # -- records ------------------------------------------------------------------------------------------------
@@ -337,8 +356,10 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """Return the record in the folder of an artifact."""
-        return cls.from_dict(json.loads((folder / RECORD).read_text()))
+        """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
+        values = read_checked_json(folder / RECORD)
+        with reading(folder / RECORD):
+            return cls.from_dict(values)
 
 
 @dataclass(frozen=True)
@@ -391,8 +412,10 @@ class OutputsRecord:
 
     @classmethod
     def read(cls, folder: Path) -> OutputsRecord:
-        """Return the record in the folder of an artifact."""
-        return cls.from_dict(json.loads((folder / RECORD).read_text()))
+        """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
+        values = read_checked_json(folder / RECORD)
+        with reading(folder / RECORD):
+            return cls.from_dict(values)
 
 
 def _write_json(path: Path, value: JsonObject) -> None:

@@ -1,4 +1,4 @@
-"""The command line of what is known of a study: ``status``, ``report`` and ``watch``."""
+"""The command line of what is known of a study: ``status``, ``report``, ``watch``, ``verify``, ``repair``."""
 
 from __future__ import annotations
 
@@ -50,6 +50,39 @@ def report_command(
         typer.echo(json.dumps(finished.as_dict(), indent=1, ensure_ascii=False))
     else:
         print_outcome(finished)
+
+
+def verify_command(
+    folder: StudyFolderArgument,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also read the data again and compare them with the copy in DIR.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check every file of DIR against the digests that it was written with; changes nothing."""
+    from distillab import api
+    from distillab.terminal import load_progress, print_verification
+
+    with load_progress() as on_load:
+        found = api.verify(folder, data=data, on_load=on_load)
+    if as_json:
+        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+    else:
+        print_verification(found)
+    raise typer.Exit(0 if found.is_sound else 1)
+
+
+def repair_command(
+    folder: StudyFolderArgument,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Make a ledger that is damaged or gone anew, from study.yaml and the store of DIR."""
+    from distillab import api
+    from distillab.terminal import load_progress, print_repaired
+
+    with load_progress() as on_load:
+        done = api.repair(folder, device=device, on_load=on_load)
+    print_repaired(done, folder)
 
 
 def watch_command(

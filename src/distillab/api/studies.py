@@ -23,6 +23,7 @@ from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.outline import tuned_plan
 from distillab.study.planning.plan import Plan
 from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running.lost import put_back_lost
 from distillab.study.running.probes import add_probes
 from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.study import StudySpec, parse_study, read_study
@@ -277,6 +278,7 @@ class Study:
 
                 check_explanations(folder)
             with raising_disk_full(folder.path):
+                folder.notices.extend(f"Made again: {each}." for each in put_back_lost(folder))
                 add_probes(folder)
             reused = reuse_artifacts(folder, others)
             if on_begin:

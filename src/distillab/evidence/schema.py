@@ -339,7 +339,7 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
     table = pa.Table.from_pylist(complete, schema=schema)
     # Arrow refuses paths that are not UTF-8, but not files that are open.
     with write_atomically(path) as draft, draft.open("wb") as file:
-        pq.write_table(table, file)
+        pq.write_table(table, file, write_page_checksum=True)
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -362,9 +362,14 @@ def read_rows(path: Path) -> list[Row]:
         raise RequestError("there is no such table", where=str(path))
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
-        raise RequestError("this is not a Parquet file", where=str(path)) from error
+            table = pq.read_table(file, page_checksum_verification=True)
+    except (pa.ArrowException, OSError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise RequestError(
+            f"this is no Parquet file, or it is damaged ({first})",
+            where=str(path),
+            allowed="`distillab report`, which writes the tables of a study again",
+        ) from error
     version = (table.schema.metadata or {}).get(b"version", b"")
     if not version.isdigit():
         raise RequestError("this table was not written by distillab: it has no version", where=str(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from distillab.explain.localization import (
 from distillab.explain.networks import ExplainedNetwork
 from distillab.explain.overlay import stored_maps
 from distillab.explain.study_networks import ExplainedImages, StudyNetworks
+from distillab.integrity import DamagedFileError, read_checked, reading
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 
@@ -70,7 +72,8 @@ class Explained:
     @classmethod
     def read(cls, folder: Path) -> Explained:
         """Return the explanation in the folder of an artifact."""
-        with np.load(folder / _FILE) as held:
+        content = read_checked(folder / _FILE)
+        with reading(folder / _FILE), np.load(BytesIO(content)) as held:
             others = (_SHOWN_MAPS, _IDS, _CLASSES)
             values = {name: held[name] for name in held.files if name not in others}
             maps, ids, classes = (held[name] for name in others)
@@ -202,7 +205,13 @@ class StudyExplanations:
 
     def _read(self, address: str) -> Explained | None:
         store = self.folder.store
-        return Explained.read(store.folder(EXPLANATIONS_KIND, address)) if self.has(address) else None
+        if not self.has(address):
+            return None
+        try:
+            return Explained.read(store.folder(EXPLANATIONS_KIND, address))
+        except DamagedFileError:
+            store.discard(EXPLANATIONS_KIND, address)  # computed again from the networks
+            return None
 
     def _written(self, address: str, found: Explained) -> Explained:
         with self.folder.store.writing(EXPLANATIONS_KIND, address) as draft:

@@ -115,10 +115,11 @@ class MethodSpec:
         return self.label
 
     def _labelled(self, more: Mapping[str, float]) -> str:
+        fields = type(self.config).model_fields  # a method whose code is not loaded has others
         changed = {
             key: value
             for key, value in sorted(self.config)
-            if value != type(self.config).model_fields[key].default
+            if key not in fields or value != fields[key].default
         } | dict(more)
         settings = ", ".join(f"{key}={written(value)}" for key, value in changed.items())
         return f"{self.name}({settings})" if changed else self.name

@@ -41,7 +41,7 @@ STATES = (  # in the order of the columns of `distillab status`
 
 
 def print_begun(folder: StudyFolder) -> None:
-    """Print what a given teacher is worth, before anything trains; in a terminal also the numerics.
+    """Print what was found damaged and what a given teacher is worth; in a terminal also the numerics.
 
     Args:
         folder: The study.
@@ -56,6 +56,8 @@ def print_begun(folder: StudyFolder) -> None:
         >>> print_begun(folder)
         The given teacher onnx has accuracy 0.900 on 300 val examples.
     """
+    for notice in folder.notices:
+        typer.echo(printable(notice), err=True)
     notes = folder.network_notes
     if any(note.startswith(GIVEN_TEACHER) for note in notes):
         for note in notes:

@@ -19,6 +19,7 @@ from distillab.study.job import Job
 from distillab.study.ledger import Ledger
 from distillab.study.ledger.ledger import HEARTBEAT_SECONDS
 from distillab.study.running.job_runner import JobRunner
+from distillab.study.running.lost import put_back_needed
 from distillab.study.store import raising_disk_full
 from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
@@ -85,7 +86,9 @@ def _attempt(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
 
 
 def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
-    """Run jobs and record how each ended. Return the error, formatted, if it ended all of them."""
+    """Run jobs and record how each ended. Return the error, formatted, if it ended all of them.
+
+    If what they read is damaged or missing and can be made again, they wait in the queue until it was."""
     try:
         results = runner.run(jobs)
     except DiskFullError:
@@ -94,6 +97,8 @@ def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | N
         if is_gpu_lost(error):
             _give_up(ledger, jobs, error)
             raise  # every other job would fail in this process; another one has to run them
+        if put_back_needed(runner.folder, ledger, jobs, error):
+            return None
         return format_error(error)
     for name, result in results.items():
         if isinstance(result, DivergenceError):
