@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import time
 import traceback
@@ -19,7 +18,7 @@ from distillab.compress_cli import compress_command
 from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.explain_cli import explain_command
-from distillab.printable import printable
+from distillab.printable import printable, printable_json
 from distillab.report_cli import (
     repair_command,
     report_command,
@@ -298,7 +297,7 @@ def selftest_command(
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(printable_json(value))
 
 
 def main() -> None:
@@ -320,7 +319,7 @@ def execute(arguments: list[str]) -> int:
 
 def _rule_of(arguments: list[str]) -> CodeRule:
     """Return what a command line does with Python code that a study names."""
-    if READERS.intersection(arguments[:2]):
+    if next((each for each in arguments if not each.startswith("-")), "") in READERS:
         return CodeRule.NEVER
     return CodeRule.ALLOW if ALLOW_CODE in arguments else CodeRule.ASK
 
@@ -372,9 +371,9 @@ def _usage(error: Any) -> str:
 
 def _end(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
-        traceback.print_exc()
+        typer.echo(printable(traceback.format_exc(), keep="\n\t"), err=True)
         if isinstance(error := sys.exception(), WorkerStartError):
-            typer.echo(error.worker_traceback, err=True)
+            typer.echo(printable(error.worker_traceback, keep="\n\t"), err=True)
     typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from distillab.errors import RequestError
+from distillab.printable import printable_json
 
 ModelPath = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or a model file in it.")
@@ -81,7 +81,7 @@ def predict_command(
     last = None
     for each in predict_files(loaded, files_in(images, loaded)):
         if each.error is None:
-            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+            typer.echo(printable_json(each.as_dict(), indent=None))
             done += 1
         else:
             if last is not None:
@@ -143,4 +143,4 @@ def benchmark_command(
 
 
 def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(printable_json(value))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from distillab.printable import printable, printable_json
 
 StudyFolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")
@@ -27,7 +28,7 @@ def status_command(folder: StudyFolderArgument, as_json: Json = False) -> None:
 
     found = study_status(folder)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(found.as_dict()))
     else:
         print_status(found, time.time())
 
@@ -47,7 +48,7 @@ def report_command(
 
     finished = api.report(folder, csv=csv, figures=figures, track=track)
     if as_json:
-        typer.echo(json.dumps(finished.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(finished.as_dict()))
     else:
         print_outcome(finished)
 
@@ -66,7 +67,7 @@ def verify_command(
     with load_progress() as on_load:
         found = api.verify(folder, data=data, on_load=on_load)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(found.as_dict()))
     else:
         print_verification(found)
     raise typer.Exit(0 if found.is_sound else 1)
@@ -101,7 +102,7 @@ def watch_command(
     server = ReportServer(folder, port, renew, every=every)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as Ctrl-C does
     try:
-        typer.echo(f"{server.address} shows the report of {folder} until Ctrl-C")
+        typer.echo(printable(f"{server.address} shows the report of {folder} until Ctrl-C"))
         server.run()
     except KeyboardInterrupt:
         typer.echo("stopped watching; the study is not affected")

@@ -50,6 +50,11 @@ def code_rule() -> CodeRule:
     return CodeRule(os.environ.get(_VARIABLE, CodeRule.ALLOW))
 
 
+def set_code_rule(rule: CodeRule) -> None:
+    """Have a rule hold in this process, which another one started."""
+    os.environ[_VARIABLE] = rule
+
+
 @contextlib.contextmanager
 def code_ruled(rule: CodeRule) -> Iterator[None]:
     """Have a rule hold inside the block. A stricter one around it stays.

@@ -41,7 +41,7 @@ def raising_disk_full(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in full:
+        if error.errno in full or (error.errno is None and "written" in str(error)):  # of numpy
             raise DiskFullError(f"{place}: no space left on the disk") from error
         raise
     except sqlite3.OperationalError as error:

@@ -280,7 +280,7 @@ def print_comparison(comparison: Comparison) -> None:
     """
     for name, before in comparison.accuracy_before.items():
         now = comparison.accuracy_now[name]
-        typer.echo(f"{name}: {comparison.metric} {before:.6f} stored, {now:.6f} now")
+        typer.echo(f"{printable(name)}: {comparison.metric} {before:.6f} stored, {now:.6f} now")
     same = "to the bit" if comparison.difference == 0 else f"up to {comparison.difference:.3g}"
     typer.echo(
         f"logits agree {same}"

@@ -14,7 +14,7 @@ from distillab.canonical import JsonObject
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, StoredJob
 from distillab.study.ledger.connection import as_damage, connect, is_damage, refused
-from distillab.study.ledger.schema import SEALED, digest_key, digest_of_rows, read_spec, sealed_rows
+from distillab.study.ledger.schema import SEALED, TABLES, digest_key, digest_of_rows, read_spec, sealed_rows
 from distillab.study.ledger.state import OPEN_STATES, JobState
 
 MADE_AGAIN = "made_again"
@@ -304,6 +304,8 @@ class LedgerReader:
         [(found,), *_] = self.db.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
             raise refused(self.path, f"is damaged ({found})")
+        for table in TABLES:
+            self.db.execute(f"SELECT 1 FROM {table} LIMIT 1")
         for table in SEALED:
             self._rows_of(table)
         return all(self.meta(digest_key(table)) for table in SEALED)

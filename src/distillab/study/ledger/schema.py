@@ -15,6 +15,7 @@ from distillab.study.job import StoredJob
 from distillab.study.ledger.state import JobState
 
 SCHEMA = 2
+TABLES = ("meta", "jobs", "specs", "parts", "needs", "totals", "conditions", "cells")
 # What does not change while a study runs, as texts in order: these have digests, which are checked.
 SEALED = {
     "conditions": "SELECT condition FROM conditions ORDER BY rank",
