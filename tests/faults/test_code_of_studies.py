@@ -60,6 +60,7 @@ def write(own: Path) -> Path:
 def test_code_is_refused_unless_it_is_allowed(
     own: Path, verb: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    forget(own)
     command = [verb, str(write(own))]
     command += ["--out", str(own.parent / "dir"), "--executor", "inline"] if verb == "run" else []
     assert cli.execute(command) == 2
@@ -86,11 +87,11 @@ def test_reading_a_study_runs_no_code(own: Path, capsys: pytest.CaptureFixture[s
 
 def test_networks_in_code_and_pickles_are_refused() -> None:
     inputs = InputSpec(1, 8, 8)
-    name, _ = write_network(build_model("resnet8", 4, inputs), "teacher")
+    name, _ = write_network(build_model("resnet8", classes=4, inputs=inputs), "teacher")
     for each in ("support.networks:linear", name):
         for rule in (CodeRule.ASK, CodeRule.NEVER):
             with code_ruled(rule), pytest.raises(RequestError, match="is Python code, which"):
-                build_model(each, 4, inputs)
+                build_model(each, classes=4, inputs=inputs)
 
 
 def test_answer_is_kept_until_the_code_changes(

@@ -104,6 +104,8 @@ class Store:
 
     def discard(self, kind: str, name: str) -> None:
         """Remove an artifact, if the store holds it, so that it can be made again."""
+        if not self.has(kind, name):
+            return
         with self.drafts() as drafts, contextlib.suppress(FileNotFoundError):
             self.folder(kind, name).rename(drafts / name)
 

@@ -25,14 +25,11 @@ def print_verification(found: Verification) -> None:
         >>> print_verification(Verification((Finding("ledger.sqlite", FileState.SOUND),)))
         1 sound, 0 unverified, 0 damaged
     """
-    counts = {}
     for finding in found.findings:
-        counts[finding.state] = counts.get(finding.state, 0) + 1
         if finding.what:
             typer.echo(printable(finding.what))
-    sound, unverified, damaged = (counts.get(name, 0) for name in ("sound", "unverified", "damaged"))
-    typer.echo(f"{sound} sound, {unverified} unverified, {damaged} damaged")
-    if unverified:
+    typer.echo(", ".join(f"{number} {state}" for state, number in found.counts.items()))
+    if found.counts["unverified"]:
         typer.echo("unverified: written by a version without digests, and only checked for being there")
 
 

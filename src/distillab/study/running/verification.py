@@ -73,16 +73,18 @@ class Verification:
         """True if nothing is damaged."""
         return not self.count(FileState.DAMAGED)
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many findings have each state."""
+        return {str(state): self.count(state) for state in FileState}
+
     def count(self, state: FileState) -> int:
         """Return how many findings have a state."""
         return sum(each.state == state for each in self.findings)
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form, which ``distillab verify --json`` prints. Keys are added, never renamed."""
-        return {
-            **{str(state): self.count(state) for state in FileState},
-            "findings": [each.as_dict() for each in self.findings],
-        }
+        return {**self.counts, "findings": [each.as_dict() for each in self.findings]}
 
 
 def verify_study(folder: StudyFolder) -> Verification:

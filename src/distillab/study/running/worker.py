@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from distillab.errors import DiskFullError
+from distillab.errors import DiskFullError, RequestError
 from distillab.machine import tune_allocator
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
@@ -132,7 +132,7 @@ def format_error(error: Exception) -> str:
 class Heartbeat:
     """Renews the lease on jobs from a thread and a connection of its own while the ``with`` block runs.
 
-    A heartbeat that the ledger refuses (it is locked, the disk is full) is skipped, and the next one makes up
+    A heartbeat that the ledger refuses (it is locked or damaged, the disk is full) is skipped, and the next one makes up
     for it. If none succeeds, another worker runs the jobs as well, with the same result.
 
     Args:
@@ -156,6 +156,6 @@ class Heartbeat:
     def _renew(self) -> None:
         # Most test-sized jobs end before the first heartbeat and need no connection.
         while not self._ended.wait(self._every):
-            with contextlib.suppress(sqlite3.OperationalError), Ledger(self._path) as ledger:
+            with contextlib.suppress(sqlite3.OperationalError, RequestError), Ledger(self._path) as ledger:
                 for job in self._jobs:
                     ledger.heartbeat(job)
