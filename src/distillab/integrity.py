@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -240,6 +241,48 @@ class BlockChecks:
             if _digest(os.pread(file, BLOCK, block * BLOCK)) != self._known.blocks[block]:
                 raise DamagedFileError(self.path, f"is damaged at byte {block * BLOCK} or after it")
             self._left.discard(block)
+
+
+# -- files that hold their own digest -----------------------------------------------------------------------
+
+
+SEAL = b"xxh3:0000000000000000"
+"""The place of a digest in a file that holds its own, such as a table, which may be copied anywhere alone."""
+_SEALED = re.compile(rb"xxh3:[0-9a-f]{16}")
+
+
+def sealed(content: bytes) -> bytes:
+    """Return the content of a file with its digest in place of :data:`SEAL`, which it holds once.
+
+    Example:
+        >>> sealed(b"numbers, " + SEAL)
+        b'numbers, xxh3:...'
+    """
+    place = content.rindex(SEAL)
+    digest = b"xxh3:" + _digest(content).encode()
+    return content[:place] + digest + content[place + len(SEAL) :]
+
+
+def check_seal(path: Path, content: bytes) -> bool:
+    """Check the content of a file against the digest in it.
+
+    Args:
+        path: The file, for messages.
+        content: All of it.
+
+    Returns:
+        False if it holds none, as files of earlier versions.
+
+    Raises:
+        DamagedFileError: It is not what was written.
+    """
+    found = list(_SEALED.finditer(content))
+    if not found:
+        return False
+    place = found[-1].start()
+    if sealed(content[:place] + SEAL + content[place + len(SEAL) :]) != content:
+        raise _changed(path)
+    return True
 
 
 # -- inside -------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from distillab.errors import RequestError
+from distillab.integrity import check_seal
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.running.repair import Repaired, repair_study
@@ -34,12 +35,10 @@ def verify(path: str | Path, *, data: bool = False, on_load: LoadProgress | None
         Traceback (most recent call last):
         distillab.errors.RequestError: nowhere: no study here ...
     """
-    from distillab.evidence.schema import read_rows
-
     folder = StudyFolder(Path(path))
     findings = list(verify_study(folder).findings)
     for table in sorted(folder.path.glob("*.parquet")):
-        findings.append(check(table, folder.path, lambda table=table: read_rows(table) is not None))  # type: ignore[misc]
+        findings.append(check(table, folder.path, lambda table=table: _check_table(table)))  # type: ignore[misc]
     if data:
         findings.append(_compared_data(folder, on_load))
     return Verification(tuple(findings))
@@ -67,6 +66,14 @@ def repair(path: str | Path, *, device: str = "auto", on_load: LoadProgress | No
     folder = StudyFolder(Path(path))
     with raising_disk_full(folder.path):
         return repair_study(folder, pick_device(device), on_load)
+
+
+def _check_table(path: Path) -> bool:
+    """Check a table against the digest that it holds; return False if it holds none."""
+    from distillab.evidence.schema import read_rows
+
+    read_rows(path)
+    return check_seal(path, path.read_bytes())
 
 
 def _compared_data(folder: StudyFolder, on_load: LoadProgress | None) -> Finding:

@@ -132,8 +132,8 @@ def format_error(error: Exception) -> str:
 class Heartbeat:
     """Renews the lease on jobs from a thread and a connection of its own while the ``with`` block runs.
 
-    A heartbeat that the ledger refuses (it is locked or damaged, the disk is full) is skipped, and the next one makes up
-    for it. If none succeeds, another worker runs the jobs as well, with the same result.
+    A heartbeat that the ledger refuses (it is locked or damaged, the disk is full) is skipped, and the next
+    one makes up for it. If none succeeds, another worker runs the jobs as well, with the same result.
 
     Args:
         path: The ledger's file.
