@@ -41,7 +41,6 @@ __all__ = [
     "is_utf8",
     "load_logits",
     "load_state",
-    "load_tensors",
     "save_logits",
     "save_state",
     "weights_digest",
@@ -126,37 +125,20 @@ def is_utf8(path: Path) -> bool:
     return True
 
 
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Return the tensors in a safetensors file, by name.
-
-    Raises:
-        DamagedFileError: The file is missing, unreadable, or not what was written.
-
-    Example:
-        >>> import tempfile, torch
-        >>> file = Path(tempfile.mkdtemp()) / WEIGHTS
-        >>> save_state({"bias": torch.zeros(2)}, file)
-        >>> load_tensors(file)["bias"].tolist()
-        [0.0, 0.0]
-    """
-    content = read_checked(path)
-    with reading(path):
-        return load(content)
-
-
 def load_state(model: nn.Module, path: Path) -> None:
     """Load the weights in a safetensors file into ``model``.
 
     Raises:
-        DamagedFileError: The file is missing, unreadable, or not what was written.
-        RequestError: It does not fit the model.
+        RequestError: The file is missing, damaged, or does not fit the model.
 
     Example:
         >>> load_state(nn.Linear(3, 2), Path("missing.safetensors"))
         Traceback (most recent call last):
         distillab.integrity.DamagedFileError: missing.safetensors: is missing ...
     """
-    state = load_tensors(path)
+    content = read_checked(path)
+    with reading(path):
+        state = load(content)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -192,10 +174,7 @@ def save_logits(logits: Mapping[str, StoredLogits], path: Path) -> None:
 
 
 def load_logits(path: Path) -> dict[str, StoredLogits]:
-    """Return the logits that :func:`save_logits` wrote, by name.
-
-    Raises:
-        DamagedFileError: The file is missing, unreadable, or not what was written.
+    """Return the logits that :func:`save_logits` wrote, by name. Raises DamagedFileError if it did not.
 
     Example:
         >>> import tempfile
@@ -357,9 +336,8 @@ class RunRecord:
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
         """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
-        values = read_checked_json(folder / RECORD)
         with reading(folder / RECORD):
-            return cls.from_dict(values)
+            return cls.from_dict(read_checked_json(folder / RECORD))
 
 
 @dataclass(frozen=True)
@@ -413,9 +391,8 @@ class OutputsRecord:
     @classmethod
     def read(cls, folder: Path) -> OutputsRecord:
         """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
-        values = read_checked_json(folder / RECORD)
         with reading(folder / RECORD):
-            return cls.from_dict(values)
+            return cls.from_dict(read_checked_json(folder / RECORD))
 
 
 def _write_json(path: Path, value: JsonObject) -> None:

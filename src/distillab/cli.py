@@ -321,7 +321,7 @@ def _rule_of(arguments: list[str]) -> CodeRule:
     """Return what a command line does with Python code that a study names."""
     if next((each for each in arguments if not each.startswith("-")), "") in READERS:
         return CodeRule.NEVER
-    return CodeRule.ALLOW if ALLOW_CODE in arguments else CodeRule.ASK
+    return CodeRule.ALLOW if ALLOW_CODE in arguments else CodeRule.PROMPT
 
 
 def _execute(arguments: list[str]) -> int:

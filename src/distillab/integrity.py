@@ -23,7 +23,7 @@ from distillab.errors import RequestError
 DIGESTS = "digests.json"
 BLOCK = 2**20
 """Bytes that one digest covers: a large file is checked where it is read, not as a whole."""
-MADE_AGAIN = "`distillab run` on this study, which makes it again; `distillab verify` lists all damage"
+REMEDY = "`distillab run` on this study, which makes it again; `distillab verify` lists all damage"
 
 
 class DamagedFileError(RequestError):
@@ -40,7 +40,7 @@ class DamagedFileError(RequestError):
 
     def __init__(self, path: Path, what: str) -> None:
         self.path = path
-        super().__init__(what, where=str(path), allowed=MADE_AGAIN)
+        super().__init__(what, where=str(path), allowed=REMEDY)
 
     def __reduce__(self) -> tuple[type[DamagedFileError], tuple[Path, str]]:
         return DamagedFileError, (self.path, self.what)

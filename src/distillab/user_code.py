@@ -34,7 +34,7 @@ class CodeRule(StrEnum):
 
     ALLOW = "allow"
     """It runs."""
-    ASK = "ask"
+    PROMPT = "prompt"
     """The user is asked on a terminal, for files of that user; elsewhere it is refused."""
     NEVER = "never"
     """It is not loaded; what needs it is refused, and names of methods are shown as they are written."""
@@ -78,7 +78,7 @@ def code_ruled(rule: CodeRule) -> Iterator[None]:
 
 
 def require_code(
-    what: str, file: Path | None, *, where: str | None = None, ask: Callable[[str], bool] | None = None
+    what: str, file: Path | None, *, where: str | None = None, confirm: Callable[[str], bool] | None = None
 ) -> None:
     """Raise RequestError unless code that a study names may run.
 
@@ -86,7 +86,7 @@ def require_code(
         what: How the study names it.
         file: The file that would be run, if it is known.
         where: The place of the name.
-        ask: Asks a yes-or-no question; by default on the terminal, if there is one.
+        confirm: Asks a yes-or-no question; by default on the terminal, if there is one.
 
     Raises:
         RequestError: It is not allowed.
@@ -100,8 +100,8 @@ def require_code(
             where=where,
             allowed=f"`distillab run` with {ALLOW_CODE}, once you have read the code",
         )
-    ask = ask or _ask_on_terminal
-    if file is None or not _is_own(file) or not (_was_agreed(file) or ask(_question(what, file))):
+    confirm = confirm or _confirmed_on_terminal
+    if file is None or not _is_own(file) or not (_was_agreed(file) or confirm(_question(what, file))):
         raise RequestError(
             f"{what} is Python code, which does not run unless it is allowed",
             where=where,
@@ -114,7 +114,7 @@ def _question(what: str, file: Path) -> str:
     return f"The study names Python code, {what}, in {file}. Run it, now and until it changes?"
 
 
-def _ask_on_terminal(question: str) -> bool:
+def _confirmed_on_terminal(question: str) -> bool:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return False
     import typer

@@ -89,7 +89,7 @@ def test_networks_in_code_and_pickles_are_refused() -> None:
     inputs = InputSpec(1, 8, 8)
     name, _ = write_network(build_model("resnet8", classes=4, inputs=inputs), "teacher")
     for each in ("support.networks:linear", name):
-        for rule in (CodeRule.ASK, CodeRule.NEVER):
+        for rule in (CodeRule.PROMPT, CodeRule.NEVER):
             with code_ruled(rule), pytest.raises(RequestError, match="is Python code, which"):
                 build_model(each, classes=4, inputs=inputs)
 
@@ -98,27 +98,27 @@ def test_answer_is_kept_until_the_code_changes(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DISTILLAB_CACHE", str(tmp_path / "cache"))
-    asked: list[str] = []
+    questions: list[str] = []
 
     def answer(question: str) -> bool:
-        asked.append(question)
+        questions.append(question)
         return True
 
-    with code_ruled(CodeRule.ASK):
-        require_code("mine.py:Plain", own, ask=answer)
-        require_code("mine.py:Plain", own, ask=answer)
-        assert len(asked) == 1
+    with code_ruled(CodeRule.PROMPT):
+        require_code("mine.py:Plain", own, confirm=answer)
+        require_code("mine.py:Plain", own, confirm=answer)
+        assert len(questions) == 1
         own.write_text(OWN + "\n# changed\n")
         with pytest.raises(RequestError, match="--allow-code"):
-            require_code("mine.py:Plain", own, ask=lambda _: False)
+            require_code("mine.py:Plain", own, confirm=lambda _: False)
         own.chmod(0o666)
         with pytest.raises(RequestError, match="--allow-code"):
-            require_code("mine.py:Plain", own, ask=answer)  # anybody may have written it
+            require_code("mine.py:Plain", own, confirm=answer)  # anybody may have written it
         own.chmod(0o600)
         monkeypatch.setattr(os, "getuid", lambda: own.stat().st_uid + 1)
         with pytest.raises(RequestError, match="--allow-code"):
-            require_code("mine.py:Plain", own, ask=answer)
-    assert len(asked) == 1
+            require_code("mine.py:Plain", own, confirm=answer)
+    assert len(questions) == 1
 
 
 def test_a_stricter_rule_stays() -> None:

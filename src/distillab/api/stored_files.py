@@ -9,12 +9,12 @@ from distillab.integrity import check_seal
 from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.running.repair import Repaired, repair_study
-from distillab.study.running.verification import Finding, Verification, check, verify_study
+from distillab.study.running.verification import Finding, FolderCheck, check, verify_study
 from distillab.study.store import raising_disk_full
 from distillab.training.numerics.device import pick_device
 
 
-def verify(path: str | Path, *, data: bool = False, on_load: LoadProgress | None = None) -> Verification:
+def verify(path: str | Path, *, data: bool = False, on_load: LoadProgress | None = None) -> FolderCheck:
     """Check all files of a study: its ledger, artifacts, cached teacher outputs and tables.
 
     Nothing is changed, and no code of the study is loaded unless ``data`` is checked.
@@ -41,7 +41,7 @@ def verify(path: str | Path, *, data: bool = False, on_load: LoadProgress | None
         findings.append(check(table, folder.path, lambda table=table: _check_table(table)))  # type: ignore[misc]
     if data:
         findings.append(_compared_data(folder, on_load))
-    return Verification(tuple(findings))
+    return FolderCheck(tuple(findings))
 
 
 def repair(path: str | Path, *, device: str = "auto", on_load: LoadProgress | None = None) -> Repaired:

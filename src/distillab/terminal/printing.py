@@ -134,6 +134,8 @@ def print_outcome(finished: Finished) -> None:
     typer.echo(", ".join(parts))
     if finished.reused:
         typer.echo(f"taken from other studies: {counted(finished.reused, 'trained network')}")
+    for sentence in finished.made_again:
+        typer.echo(printable(f"Made again: {sentence}."), err=True)
     if not ended.runs.finished:
         typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:

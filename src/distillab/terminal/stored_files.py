@@ -11,18 +11,18 @@ from distillab.printable import counted, printable
 
 if TYPE_CHECKING:
     from distillab.study.running.repair import Repaired
-    from distillab.study.running.verification import Verification
+    from distillab.study.running.verification import FolderCheck
 
 
-def print_verification(found: Verification) -> None:
+def print_verification(found: FolderCheck) -> None:
     """Print what is damaged, and how many artifacts and files are sound, unverified and damaged.
 
     Args:
         found: What a check of a study found.
 
     Example:
-        >>> from distillab.study.running.verification import FileState, Finding, Verification
-        >>> print_verification(Verification((Finding("ledger.sqlite", FileState.SOUND),)))
+        >>> from distillab.study.running.verification import FileState, Finding, FolderCheck
+        >>> print_verification(FolderCheck((Finding("ledger.sqlite", FileState.SOUND),)))
         1 sound, 0 unverified, 0 damaged
     """
     for finding in found.findings:

@@ -246,8 +246,8 @@ class Ledger(LedgerReader):
             again = requeue(self.db, lost)
             wait_again(self.db, waiting)
             if lost:
-                said = json.dumps([*self.made_again(), *lost.values()])
-                self.db.execute("REPLACE INTO meta VALUES (?, ?)", (MADE_AGAIN, said))
+                listed = json.dumps([*self.made_again(), *lost.values()])
+                self.db.execute("REPLACE INTO meta VALUES (?, ?)", (MADE_AGAIN, listed))
             return again
 
     def admit(self, wanted: Iterable[str], possible: Iterable[str]) -> int:

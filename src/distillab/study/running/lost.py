@@ -50,6 +50,12 @@ def put_back_lost(folder: StudyFolder) -> tuple[str, ...]:
     return tuple(lost.values())
 
 
+def made_again(folder: StudyFolder) -> tuple[str, ...]:
+    """Return what was ever found damaged in a study and put back, one sentence each."""
+    with folder.ledger() as ledger:
+        return tuple(ledger.made_again())
+
+
 def damage_of(store: Store, jobs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return what is wrong with the artifacts of jobs, one sentence by id; sound ones are left out.
 

@@ -54,14 +54,14 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Verification:
+class FolderCheck:
     """What a check of a study found.
 
     Attributes:
         findings: One per artifact, cache, table or other file.
 
     Example:
-        >>> found = Verification((Finding("ledger.sqlite", FileState.SOUND),))
+        >>> found = FolderCheck((Finding("ledger.sqlite", FileState.SOUND),))
         >>> found.is_sound, found.count(FileState.DAMAGED)
         (True, 0)
     """
@@ -87,7 +87,7 @@ class Verification:
         return {**self.counts, "findings": [each.as_dict() for each in self.findings]}
 
 
-def verify_study(folder: StudyFolder) -> Verification:
+def verify_study(folder: StudyFolder) -> FolderCheck:
     """Check the study file, the ledger, the store, the caches and the given networks of a study.
 
     Args:
@@ -105,7 +105,7 @@ def verify_study(folder: StudyFolder) -> Verification:
         raise RequestError(
             "no study here", where=str(folder.path), allowed="a folder made by `distillab run`"
         )
-    return Verification(tuple(_findings(folder)))
+    return FolderCheck(tuple(_findings(folder)))
 
 
 def check(place: Path, folder: Path, verified: Callable[[], bool]) -> Finding:

@@ -59,6 +59,11 @@ def check_cache(folder: Path) -> bool:
 
     Raises:
         DamagedFileError: A file is missing or damaged.
+
+    Example:
+        >>> check_cache(Path("nowhere"))
+        Traceback (most recent call last):
+        distillab.integrity.DamagedFileError: nowhere/cache.json: is missing ...
     """
     verified = [shard.check_all() for shard in _stored_shards(folder)]
     return all(verified)
@@ -68,6 +73,14 @@ def remove_damage(folder: Path) -> None:
     """Remove what is damaged in a cache, for it to be computed again: the shards with damaged records.
 
     If its ``cache.json`` is, the cache cannot be read at all and is removed as a whole.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "8f0c"
+        >>> folder.mkdir()
+        >>> remove_damage(folder)
+        >>> folder.exists()
+        False
     """
     try:
         shards = _stored_shards(folder)
