@@ -158,7 +158,7 @@ def test_teacher_outputs_may_be_deleted(finished: StudyFolder, copied: StudyFold
 
 @pytest.mark.parametrize("kind", ["a student's logits", "a teacher's logits", "a student's record"])
 @pytest.mark.parametrize("damage", [flip, Path.unlink], ids=["flipped", "gone"])
-def test_report_says_what_to_run(
+def test_report_names_the_file_and_what_to_run(
     copied: StudyFolder, kind: str, damage: Damage, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = stored_file(copied, STORED[kind])

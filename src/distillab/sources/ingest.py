@@ -38,7 +38,7 @@ from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.held_out import hold_out_classes, identities_of
 from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
-from distillab.sources.source import Source
+from distillab.sources.source import RawSplits, Source
 from distillab.sources.tabulated import (
     LEFT_OUT,
     TEST,
@@ -76,6 +76,11 @@ def reading_source(source: Source) -> Iterator[None]:
         raise RequestError(f"cannot be read ({type(error).__name__}: {first})", where=where) from error
 
 
+def _read(source: Source) -> RawSplits:
+    with reading_source(source):
+        return source.read().without(source.unused_splits)
+
+
 def load_dataset(
     source: Source,
     progress: Progress | None = None,
@@ -101,8 +106,7 @@ def load_dataset(
         >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
         (259, 29, 72, ('0', '1'))
     """
-    with reading_source(source):
-        raw = source.read().without(source.unused_splits)
+    raw = _read(source)
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more

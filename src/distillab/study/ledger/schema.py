@@ -128,10 +128,7 @@ def sealed_rows(db: sqlite3.Connection, table: str) -> list[str]:
 
 def digest_of_rows(rows: Iterable[str]) -> str:
     """Return the digest of the rows of a table."""
-    digest = xxhash.xxh3_64()
-    for row in rows:
-        digest.update(row.encode() + b"\n")
-    return digest.hexdigest()
+    return xxhash.xxh3_64_hexdigest("\n".join(rows).encode())
 
 
 def _seal(db: sqlite3.Connection) -> None:

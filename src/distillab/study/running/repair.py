@@ -10,7 +10,9 @@ import torch
 
 from distillab.artefacts import OutputsRecord, RunRecord
 from distillab.data.dataset import Dataset
+from distillab.errors import RequestError
 from distillab.integrity import DamagedFileError, check_folder, read_checked_json
+from distillab.printable import counted
 from distillab.study.folder import FACTS, PLAN, StudyFolder
 from distillab.study.job import Kind
 from distillab.study.ledger import JobState
@@ -52,7 +54,7 @@ def repair_study(folder: StudyFolder, device: torch.device, on_load: LoadProgres
         on_load: Called with (stage, done, total) while data are read.
 
     Raises:
-        RequestError: There is no study file, a job is running, or the data are damaged and gone.
+        RequestError: There is no study file, workers are running, or the data are damaged and gone.
 
     Example:
         >>> repair_study(StudyFolder(Path("nowhere")), torch.device("cpu"))
@@ -60,6 +62,7 @@ def repair_study(folder: StudyFolder, device: torch.device, on_load: LoadProgres
         distillab.errors.RequestError: nowhere/study.yaml: cannot read the study file ...
     """
     spec = folder.spec
+    _require_idle(folder)
     facts = _stored_facts(folder.store, spec.identity)
     data = _stored_data(folder.store, facts.dataset if facts else None)
     kept = _set_aside(folder.ledger_file)
@@ -77,6 +80,23 @@ def repair_study(folder: StudyFolder, device: torch.device, on_load: LoadProgres
                 damaged.append(f"{kind} {name}: {error.path.name} {error.what}")
                 folder.store.discard(kind, name)
         return Repaired(kept, len(jobs), len(ledger.of_state(JobState.DONE)), tuple(damaged))
+
+
+def _require_idle(folder: StudyFolder) -> None:
+    """Raise RequestError if workers are running the study, as far as its ledger can be read."""
+    if not folder.ledger_file.is_file():
+        return
+    try:
+        with folder.ledger() as ledger:
+            workers = ledger.workers()
+    except RequestError:
+        return  # the reason for the repair
+    if workers:
+        raise RequestError(
+            f"{counted(workers, 'worker')} of this study are running",
+            where=str(folder.path),
+            allowed="wait until they have ended",
+        )
 
 
 def _stored_facts(store: Store, identity: str) -> PlanFacts | None:

@@ -68,7 +68,7 @@ class RecordFiles:
 
     def keys(self) -> Keys:
         """Return the keys in the order of the records, int64 ``[n]``."""
-        if not self._keys.exists():
+        if not self._keys.is_file():
             return np.empty(0, np.int64)
         stored = self._keys.read_bytes()
         return np.frombuffer(stored[: len(stored) // 8 * 8], dtype="<i8").astype(np.int64, copy=False)
