@@ -77,7 +77,7 @@ def require_unicode(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    data = path.read_bytes()
+    data = regular_file(path).read_bytes()
     return gzip.decompress(data) if data.startswith(_GZIP) else data
 
 
