@@ -41,9 +41,7 @@ COPIED = (
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(
-    r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls) -->"
-)
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls) -->")
 
 
 def rows_of(study: str, name: str) -> list[Row]:
