@@ -28,7 +28,7 @@ from distillab.explain.localization import (
 from distillab.explain.networks import ExplainedNetwork
 from distillab.explain.overlay import stored_maps
 from distillab.explain.study_networks import ExplainedImages, StudyNetworks
-from distillab.integrity import DamagedFileError, read_checked, reading
+from distillab.integrity import read_checked, reading
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 
@@ -166,8 +166,12 @@ class StudyExplanations:
         return spec_id({**facts, **self.networks.images(cell).facts})
 
     def has(self, address: str) -> bool:
-        """Return True if the store holds an explanation."""
-        return self.folder.store.has(EXPLANATIONS_KIND, address)
+        """Return True if the store holds an explanation; one that is damaged is removed from it."""
+        store = self.folder.store
+        if store.is_sound(EXPLANATIONS_KIND, address):
+            return True
+        store.discard(EXPLANATIONS_KIND, address)
+        return False
 
     # -- inside ---------------------------------------------------------------------------------------------
 
@@ -205,13 +209,7 @@ class StudyExplanations:
 
     def _read(self, address: str) -> Explained | None:
         store = self.folder.store
-        if not self.has(address):
-            return None
-        try:
-            return Explained.read(store.folder(EXPLANATIONS_KIND, address))
-        except DamagedFileError:
-            store.discard(EXPLANATIONS_KIND, address)  # computed again from the networks
-            return None
+        return Explained.read(store.folder(EXPLANATIONS_KIND, address)) if self.has(address) else None
 
     def _written(self, address: str, found: Explained) -> Explained:
         with self.folder.store.writing(EXPLANATIONS_KIND, address) as draft:
