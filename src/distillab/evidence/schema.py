@@ -371,7 +371,7 @@ def read_rows(path: Path) -> list[Row]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise RequestError(
-            f"this is no Parquet file, or it is damaged ({first})",
+            f"this is not a Parquet file, or it is damaged ({first})",
             where=str(path),
             allowed="`distillab report`, which writes the tables of a study again",
         ) from error
