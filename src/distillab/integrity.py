@@ -13,8 +13,9 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import xxhash
 
@@ -61,7 +62,7 @@ class FileDigest:
     @classmethod
     def of(cls, path: Path) -> FileDigest:
         """Return the digest of a file as it is now."""
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             blocks = tuple(map(_digest, _blocks(file)))
             return cls(file.tell(), blocks)
 
@@ -317,9 +318,11 @@ def _changed(path: Path) -> DamagedFileError:
     return DamagedFileError(path, "is damaged: it is not what was written")
 
 
-def _blocks(file: BinaryIO) -> Iterator[bytes]:
-    while block := file.read(BLOCK):
-        yield block
+def _blocks(file: FileIO) -> Iterator[memoryview]:
+    """Yield the blocks of a file, all in one buffer."""
+    buffer = memoryview(bytearray(BLOCK))
+    while size := file.readinto(buffer):
+        yield buffer[:size]
 
 
 def _digest(block: bytes | memoryview) -> str:
