@@ -2,8 +2,8 @@
 
     python benchmarks/integrity_cost.py [--repeats 15]
 
-The least of several is shown. "Without" reads the same bytes through the same code, from folders whose digests
-were removed.
+The least of several is shown. "Without" reads the same bytes through the same code, from folders without
+digests.
 """
 
 from __future__ import annotations
