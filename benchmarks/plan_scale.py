@@ -37,6 +37,7 @@ from distillab.study.job_parts import ConditionSpec, RunSeeds, SetDigests
 from distillab.study.ledger import Ledger
 from distillab.study.ledger import ledger as ledger_module
 from distillab.study.ledger.connection import transaction
+from distillab.study.planning.facts import PlanFacts
 from distillab.study.planning.outline import make_plan
 from distillab.study.planning.plan import Plan
 from distillab.study.spec.study import StudySpec, parse_study
@@ -201,7 +202,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         folder = StudyFolder(Path(scratch) / "dir")
         folder.path.mkdir()
-        timed("write the plan", lambda: folder._write_plan(spec, dataset, plan))
+        facts = PlanFacts.of(plan, dataset.digest)
+        timed("write the plan", lambda: folder._write_plan(spec, dataset, plan, facts, {}))
         folder._write_study(spec)
         size = folder.ledger_file.stat().st_size / 2**20
         print(f"{'jobs; size of the ledger':24} {len(plan.jobs):8,}; {size:.0f} MiB")

@@ -10,7 +10,9 @@ from typing import Any
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = {"README.md": "start.md", "CONTRIBUTING.md": "CONTRIBUTING.md", "CHANGELOG.md": "CHANGELOG.md"}
+PAGES = {"README.md": "start.md"} | {
+    name: name for name in ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+}
 """Pages at the top of the tree, with their names in the site, where they are beside those of docs/."""
 FILES = "tree"
 """The folder of the site with the files that pages link to."""

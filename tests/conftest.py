@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -49,3 +51,19 @@ def real_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
             except OSError:  # another worker was faster, and its copy is the same
                 assert (unpacked / folder).is_dir()
     return unpacked
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the jobs that start while the test runs."""
+    from distillab.study.running.job_runner import JobRunner
+
+    started: list[str] = []
+    make = JobRunner.make
+
+    def spy(self: Any, jobs: Sequence[Any], drafts: Path) -> Any:
+        started.extend(job.id for job in jobs)
+        return make(self, jobs, drafts)
+
+    monkeypatch.setattr(JobRunner, "make", spy)
+    return started

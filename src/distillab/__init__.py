@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         explain,
         load,
         profile,
+        repair,
         report,
         ship,
+        verify,
     )
 
 __all__ = [
@@ -38,8 +40,10 @@ __all__ = [
     "explain",
     "load",
     "profile",
+    "repair",
     "report",
     "ship",
+    "verify",
 ]
 __version__ = "0.1.0"
 

@@ -17,15 +17,14 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_array_bytes
-from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load, load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from distillab.canonical import JsonObject
 from distillab.errors import RequestError
+from distillab.integrity import read_checked, read_checked_json, reading
 
 __all__ = [
     "CACHE",
@@ -130,19 +129,16 @@ def load_state(model: nn.Module, path: Path) -> None:
     """Load the weights in a safetensors file into ``model``.
 
     Raises:
-        RequestError: The file is unreadable or does not fit the model.
+        RequestError: The file is missing, damaged, or does not fit the model.
 
     Example:
         >>> load_state(nn.Linear(3, 2), Path("missing.safetensors"))
         Traceback (most recent call last):
-        distillab.errors.RequestError: missing.safetensors: cannot read weights ...
+        distillab.integrity.DamagedFileError: missing.safetensors: is missing ...
     """
-    try:
-        state = load_file(path) if is_utf8(path) else load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise RequestError(
-            f"cannot read weights ({error})", where=str(path), allowed="a safetensors file"
-        ) from error
+    content = read_checked(path)
+    with reading(path):
+        state = load(content)
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -178,7 +174,7 @@ def save_logits(logits: Mapping[str, StoredLogits], path: Path) -> None:
 
 
 def load_logits(path: Path) -> dict[str, StoredLogits]:
-    """Return the logits that :func:`save_logits` wrote, by name.
+    """Return the logits that :func:`save_logits` wrote, by name. Raises DamagedFileError if it did not.
 
     Example:
         >>> import tempfile
@@ -187,7 +183,9 @@ def load_logits(path: Path) -> dict[str, StoredLogits]:
         >>> load_logits(file)["test.last"].tolist()
         [[1.0, 1.0]]
     """
-    return dict(load_arrays(path) if is_utf8(path) else load_array_bytes(path.read_bytes()))
+    content = read_checked(path)
+    with reading(path):
+        return dict(load_arrays(content))
 
 
 # -- records ------------------------------------------------------------------------------------------------
@@ -337,8 +335,9 @@ class RunRecord:
 
     @classmethod
     def read(cls, folder: Path) -> RunRecord:
-        """Return the record in the folder of an artifact."""
-        return cls.from_dict(json.loads((folder / RECORD).read_text()))
+        """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
+        with reading(folder / RECORD):
+            return cls.from_dict(read_checked_json(folder / RECORD))
 
 
 @dataclass(frozen=True)
@@ -391,8 +390,9 @@ class OutputsRecord:
 
     @classmethod
     def read(cls, folder: Path) -> OutputsRecord:
-        """Return the record in the folder of an artifact."""
-        return cls.from_dict(json.loads((folder / RECORD).read_text()))
+        """Return the record in the folder of an artifact. Raises DamagedFileError if it is none."""
+        with reading(folder / RECORD):
+            return cls.from_dict(read_checked_json(folder / RECORD))
 
 
 def _write_json(path: Path, value: JsonObject) -> None:

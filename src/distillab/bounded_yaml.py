@@ -67,7 +67,7 @@ def values_of_node(node: yaml.Node) -> object:
     try:
         values: object = loader.construct_document(node)
         return values
-    except (ValueError, OverflowError, TypeError) as error:
+    except Exception as error:  # PyYAML raises errors of many types on values that it does not expect
         raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from error
     finally:
         loader.dispose()

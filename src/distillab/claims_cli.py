@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distillab.errors import RequestError
+from distillab.printable import printable_json
 
 if TYPE_CHECKING:
     from distillab.claims import ClaimSpec, ClaimVerdict
@@ -113,4 +113,4 @@ def run_claims_command(
 
 
 def _print(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(printable_json(value))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 import time
 import traceback
@@ -19,14 +18,22 @@ from distillab.compress_cli import compress_command
 from distillab.deploy_cli import add_deploy_commands
 from distillab.errors import DiskFullError, RequestError, WorkerStartError, unknown_name
 from distillab.explain_cli import explain_command
-from distillab.printable import printable
-from distillab.report_cli import report_command, status_command, watch_command
+from distillab.printable import printable, printable_json
+from distillab.report_cli import (
+    repair_command,
+    report_command,
+    status_command,
+    verify_command,
+    watch_command,
+)
 from distillab.run_cli import demo_command, run_command
 from distillab.shipping_cli import distill_command
+from distillab.user_code import ALLOW_CODE, CodeRule, code_ruled
 
 # Newer Typers bundle click, older ones import it; the base of BadParameter is UsageError in both.
 UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assignment]
 
+READERS = frozenset({"report", "status", "verify", "watch"})  # they never load code that a study names
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
@@ -39,6 +46,8 @@ app.command(name="demo")(demo_command)
 app.command(name="status")(status_command)
 app.command(name="report")(report_command)
 app.command(name="watch")(watch_command)
+app.command(name="verify")(verify_command)
+app.command(name="repair")(repair_command)
 
 StudyFile = Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")]
 StudyDir = Annotated[Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")]
@@ -64,6 +73,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def root(
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    allow_code: Annotated[
+        bool,
+        typer.Option(ALLOW_CODE, help="Run methods and networks that a study names as code; anywhere."),
+    ] = False,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
@@ -284,7 +297,7 @@ def selftest_command(
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(printable_json(value))
 
 
 def main() -> None:
@@ -300,6 +313,18 @@ def execute(arguments: list[str]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # paths may hold bytes that are no text, or the locale be C
             stream.reconfigure(errors="backslashreplace")
+    with code_ruled(_rule_of(arguments)):
+        return _execute([each for each in arguments if each != ALLOW_CODE])
+
+
+def _rule_of(arguments: list[str]) -> CodeRule:
+    """Return what a command line does with Python code that a study names."""
+    if next((each for each in arguments if not each.startswith("-")), "") in READERS:
+        return CodeRule.NEVER
+    return CodeRule.ALLOW if ALLOW_CODE in arguments else CodeRule.PROMPT
+
+
+def _execute(arguments: list[str]) -> int:
     try:
         code = app(arguments or ["--help"], prog_name="distillab", standalone_mode=False)
         if code == INTERRUPTED:
@@ -346,9 +371,9 @@ def _usage(error: Any) -> str:
 
 def _end(line: str, code: int, arguments: list[str]) -> int:
     if "--debug" in arguments:
-        traceback.print_exc()
+        typer.echo(printable(traceback.format_exc(), keep="\n\t"), err=True)
         if isinstance(error := sys.exception(), WorkerStartError):
-            typer.echo(error.worker_traceback, err=True)
+            typer.echo(printable(error.worker_traceback, keep="\n\t"), err=True)
     typer.echo(f"distillab: {printable(' '.join(line.split()))}", err=True)
     return code
 

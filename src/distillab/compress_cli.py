@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from distillab.printable import printable_json
 
 ModelToCompress = Annotated[
     Path, typer.Argument(metavar="MODEL", help="The folder of an exported model, or model.safetensors.")
@@ -78,7 +79,7 @@ def compress_command(
             on_progress=on_progress,
         )
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(found.as_dict()))
     else:
         print_compression(found)
     raise typer.Exit(1 if found.failed else 0)

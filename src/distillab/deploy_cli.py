@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from distillab.errors import RequestError
+from distillab.printable import printable_json
 
 if TYPE_CHECKING:
     from distillab.deploy import FileDetections, FilePrediction
@@ -117,7 +117,7 @@ def _print_results(results: Iterable[FilePrediction | FileDetections]) -> None:
     last = None
     for each in results:
         if each.error is None:
-            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+            typer.echo(printable_json(each.as_dict(), indent=None))
             done += 1
         else:
             if last is not None:
@@ -179,4 +179,4 @@ def benchmark_command(
 
 
 def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    typer.echo(printable_json(value))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from distillab.deploy_cli import ModelPath
 from distillab.errors import RequestError
+from distillab.printable import printable_json
 
 
 def explain_command(
@@ -38,7 +38,7 @@ def explain_command(
             continue
         done.append(each)
         if not as_json:
-            typer.echo(json.dumps(each.as_dict(), ensure_ascii=False))
+            typer.echo(printable_json(each.as_dict(), indent=None))
     if failed and not done:
         for error in failed[:-1]:
             typer.echo(str(error), err=True)
@@ -46,6 +46,6 @@ def explain_command(
     for error in failed:
         typer.echo(str(error), err=True)
     if as_json:
-        typer.echo(json.dumps([each.as_dict() for each in done], indent=1, ensure_ascii=False))
+        typer.echo(printable_json([each.as_dict() for each in done]))
     sys.stdout.flush()
     raise typer.Exit(1 if failed else 0)

@@ -114,3 +114,11 @@ def tune_allocator() -> bool:
 def _read(file: Path) -> str:
     """Return the text of a file, empty if there is none."""
     return file.read_text().strip() if file.is_file() else ""
+
+
+def cache_folder() -> Path:
+    """Return the folder for things that can be computed again: ``$DISTILLAB_CACHE``, or the user's cache."""
+    if own := os.environ.get("DISTILLAB_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "distillab"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 # Control characters, marks that reorder text (Unicode's Bidi_Control), characters without a width or with a
@@ -32,6 +33,21 @@ def printable(text: str, keep: str = "") -> str:
     if text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def printable_json(value: object, indent: int | None = 1) -> str:
+    r"""Return JSON in which every character that is not safe to show is written as an escape of JSON.
+
+    Args:
+        value: A JSON-able value.
+        indent: Spaces per level; None for one line.
+
+    Example:
+        >>> print(printable_json({"class": "red\u202e\x9b31m"}, indent=None))
+        {"class": "red\u202e\u009b31m"}
+    """
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return _UNSAFE.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 
 def _escaped(character: str) -> str:

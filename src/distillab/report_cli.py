@@ -1,14 +1,15 @@
-"""The command line of what is known of a study: ``status``, ``report`` and ``watch``."""
+"""The command line of what is known of a study: ``status``, ``report``, ``watch``, ``verify``, ``repair``."""
 
 from __future__ import annotations
 
-import json
 import signal
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from distillab.printable import printable, printable_json
 
 StudyFolderArgument = Annotated[
     Path, typer.Argument(metavar="DIR", help="The folder that `distillab run` made.")
@@ -27,7 +28,7 @@ def status_command(folder: StudyFolderArgument, as_json: Json = False) -> None:
 
     found = study_status(folder)
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(found.as_dict()))
     else:
         print_status(found, time.time())
 
@@ -47,9 +48,42 @@ def report_command(
 
     finished = api.report(folder, csv=csv, figures=figures, track=track)
     if as_json:
-        typer.echo(json.dumps(finished.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(finished.as_dict()))
     else:
         print_outcome(finished)
+
+
+def verify_command(
+    folder: StudyFolderArgument,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also read the data again and compare them with the copy in DIR.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Check every file of DIR against the digests that it was written with; changes nothing."""
+    from distillab import api
+    from distillab.terminal import load_progress, print_verification
+
+    with load_progress() as on_load:
+        found = api.verify(folder, data=data, on_load=on_load)
+    if as_json:
+        typer.echo(printable_json(found.as_dict()))
+    else:
+        print_verification(found)
+    raise typer.Exit(0 if found.is_sound else 1)
+
+
+def repair_command(
+    folder: StudyFolderArgument,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+) -> None:
+    """Make a ledger that is damaged or gone anew, from study.yaml and the store of DIR."""
+    from distillab import api
+    from distillab.terminal import load_progress, print_repaired
+
+    with load_progress() as on_load:
+        done = api.repair(folder, device=device, on_load=on_load)
+    print_repaired(done, folder)
 
 
 def watch_command(
@@ -68,7 +102,7 @@ def watch_command(
     server = ReportServer(folder, port, renew, every=every)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` ends it as Ctrl-C does
     try:
-        typer.echo(f"{server.address} shows the report of {folder} until Ctrl-C")
+        typer.echo(printable(f"{server.address} shows the report of {folder} until Ctrl-C"))
         server.run()
     except KeyboardInterrupt:
         typer.echo("stopped watching; the study is not affected")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from distillab.printable import printable_json
 
 
 def distill_command(
@@ -64,7 +65,7 @@ def distill_command(
             started=started,
         )
     if as_json:
-        typer.echo(json.dumps(found.as_dict(), indent=1, ensure_ascii=False))
+        typer.echo(printable_json(found.as_dict()))
     else:
         print_shipping(found)
     raise typer.Exit(0 if found.is_whole else 1)

@@ -24,8 +24,9 @@ from PIL import Image
 from distillab.data import storage
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples, Pool
-from distillab.data.storage import FileItems, ItemFile, cache_folder, open_items, write_items
+from distillab.data.storage import FileItems, ItemFile, open_items, write_items
 from distillab.errors import RequestError
+from distillab.machine import cache_folder
 from distillab.modalities.image.decoding import decode_images
 from distillab.modalities.ordered_map import ordered_map
 from distillab.sources import parse_source

@@ -15,6 +15,7 @@ from distillab.errors import RequestError
 from distillab.evidence.schema import read_rows
 from distillab.explain.border_classes import class_rows
 from distillab.explain.study_maps import EXPLANATIONS_KIND, Explained
+from support.damage import flip
 from support.studies import artefacts, spec, study
 
 ALONE: dict[str, Any] = {
@@ -55,6 +56,17 @@ def test_stored_explanations_are_not_computed_again(
     stored, rows = artefacts(folder), read_rows(folder.explanations_file)
     assert finished(folder.path, **EXPLAINED).outcome.complete
     assert artefacts(folder) == stored
+    assert read_rows(folder.explanations_file) == rows
+
+
+def test_damaged_explanations_are_computed_again(
+    before_and_after: tuple[dict[str, Any], Finished],
+) -> None:
+    folder = before_and_after[1].folder
+    rows = read_rows(folder.explanations_file)
+    for file in (folder.store.root / EXPLANATIONS_KIND).glob("*/*.npz"):
+        flip(file)
+    assert finished(folder.path, **EXPLAINED).outcome.complete
     assert read_rows(folder.explanations_file) == rows
 
 

@@ -133,7 +133,7 @@ class LedgerStory(RuleBasedStateMachine):
         assert self.ledger.progress() == self.ledger.db.execute(costs).fetchone()
 
     def teardown(self) -> None:
-        self.ledger.__exit__()
+        self.ledger.__exit__(None, None, None)
         self.folder.cleanup()
 
 

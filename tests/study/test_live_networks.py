@@ -90,7 +90,7 @@ def test_a_run_is_reproduced_in_a_process_without_the_objects(tmp_path: Path) ->
 
 
 def _reproduced(folder: Path, run: str) -> str:
-    command = [sys.executable, "-m", "distillab.cli", "reproduce", str(folder), run]
+    command = [sys.executable, "-m", "distillab.cli", "reproduce", str(folder), run, "--allow-code"]
     ended = subprocess.run(command, env=environment(ROOT), capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

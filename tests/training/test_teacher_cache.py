@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from distillab.data.examples import Examples
+from distillab.integrity import DamagedFileError
 from distillab.models import InputSpec, inspect_network
 from distillab.models.outputs import Outputs, OutputShapes
 from distillab.training.batches import training_batches
@@ -245,7 +246,7 @@ def test_each_teacher_has_its_own_cache(teacher: Teacher, tmp_path: Path) -> Non
     one, other = (TeacherCache(tmp_path, {"weights": name}, stored, 45) for name in "ab")
     assert one.folder != other.folder
     (one.folder / "cache.json").write_text((other.folder / "cache.json").read_text())
-    with pytest.raises(RuntimeError, match="other facts"):
+    with pytest.raises(DamagedFileError, match="other facts"):
         TeacherCache(tmp_path, {"weights": "a"}, stored, 45)
 
 

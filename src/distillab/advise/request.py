@@ -14,6 +14,7 @@ from distillab.data.dataset import Dataset
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.evidence.pairs import Row
+from distillab.integrity import check_file
 from distillab.models.black_box import split_black_box
 from distillab.sources.source import ImageSource, Source
 from distillab.study.folder import StudyFolder
@@ -141,6 +142,7 @@ def _teacher_of_study(folder: Path) -> JsonObject:
     if not isinstance(job, TeacherJob):
         raise RequestError("no teacher of this study is done", where=where)
     stored = study.store.folder("teacher", job.id)
+    check_file(stored / "weights.safetensors")
     return {
         "model": study.spec.teacher.last_model,
         "weights": str((stored / "weights.safetensors").absolute()),

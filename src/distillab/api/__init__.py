@@ -8,6 +8,7 @@ from distillab.api.distillation import Distilled, distill
 from distillab.api.profiles import profile
 from distillab.api.reports import report
 from distillab.api.shipping import ship
+from distillab.api.stored_files import repair, verify
 from distillab.api.studies import Finished, Study, conclude
 
 if TYPE_CHECKING:
@@ -30,9 +31,11 @@ __all__ = [
     "explain",
     "load",
     "profile",
+    "repair",
     "report",
     "run_claims",
     "ship",
+    "verify",
 ]
 
 # These import evidence and profile, which take seconds that no study should wait for.

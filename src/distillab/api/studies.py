@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from distillab.api.effect_cells import cells_of
 from distillab.api.given import GivenStudy
 from distillab.api.trackers import entered, must_track
 from distillab.canonical import JsonObject
@@ -23,6 +24,7 @@ from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.outline import tuned_plan
 from distillab.study.planning.plan import Plan
 from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running.lost import made_again, put_back_lost
 from distillab.study.running.probes import add_probes
 from distillab.study.running.tuning import choose_settings
 from distillab.study.spec.study import StudySpec, parse_study, read_study
@@ -45,6 +47,7 @@ class Finished:
         tables: The rows of ``results.parquet``, ``effects.parquet`` and ``level_effects.parquet``.
         answer: The first screen of the report in words.
         reused: Number of trained networks that were taken from other studies.
+        made_again: What workers found damaged and made again, one sentence each.
         tracked: What was entered into a tracker, if that was requested.
         files: What was written on request: tables as CSV, figures.
         alignment: The rows of ``alignment.parquet``, of studies whose views are the eight of a square.
@@ -63,6 +66,7 @@ class Finished:
     tables: Tables
     answer: Answer = field(default_factory=lambda: _no_answer())
     reused: int = 0
+    made_again: tuple[str, ...] = ()
     tracked: Tracked | None = None
     files: tuple[Path, ...] = ()
     alignment: tuple[Row, ...] = ()
@@ -121,14 +125,14 @@ class Finished:
         for row in self.tables.headline.effects:
             levels = {k.removeprefix(FACTOR): level for k, level in row.items() if k.startswith(FACTOR)}
             condition = ", ".join(f"{factor} {level}" for factor, level in levels.items())
-            rows.append(_cells_of(row, condition, row["gain"]))
+            rows.append(cells_of(row, condition, row["gain"]))
         header = ("method", "condition", "metric", "gain", "interval", "pairs", "verdict")
         return html_table(self._summary, rows, header) + self._differences()
 
     def _differences(self) -> str:
         """Return the differences between levels as a table; empty if there are none."""
         rows = [
-            _cells_of(row, f"{row['factor']} {row['level']}, not {row['reference']}", row["difference"])
+            cells_of(row, f"{row['factor']} {row['level']}, not {row['reference']}", row["difference"])
             for row in self.tables.headline.level_effects
         ]
         header = ("method", "levels", "metric", "difference of gains", "interval", "pairs", "verdict")
@@ -139,26 +143,6 @@ def _no_answer() -> Answer:
     from distillab.evidence import Answer
 
     return Answer("")
-
-
-def _cells_of(row: Row, compared: str, estimate: float | None) -> tuple[str, ...]:
-    """Return a row of effects as a table shows it, with what it compares and its estimate."""
-    from distillab.evidence.families import family_verdict
-
-    return (
-        str(row["method"]),
-        compared,
-        str(row["metric"]),
-        _points(estimate),
-        f"{_points(row['ci_low'])} to {_points(row['ci_high'])}",
-        str(row["n_pairs"]),
-        family_verdict(row),
-    )
-
-
-def _points(gain: float | None) -> str:
-    """Return a gain in points of a hundred."""
-    return "–" if gain is None else f"{100 * gain:+.1f}"
 
 
 class Study:
@@ -277,8 +261,10 @@ class Study:
 
                 check_explanations(folder)
             with raising_disk_full(folder.path):
+                folder.notices.extend(f"Made again: {each}." for each in put_back_lost(folder))
                 add_probes(folder)
             reused = reuse_artifacts(folder, others)
+            known = len(made_again(folder))
             if on_begin:
                 on_begin(folder)
             if retry_failed:
@@ -298,7 +284,7 @@ class Study:
                 run()
             explainers = 1 if executor == "inline" else workers
             concluded = conclude(folder, report=report, workers=explainers, on_load=on_load)
-            finished = replace(concluded, reused=reused)
+            finished = replace(concluded, reused=reused, made_again=made_again(folder)[known:])
             return replace(finished, tracked=entered(folder, track))
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from distillab.data.label_boxes import ImageLabelBoxes, LabelBox
 from distillab.data.originals import Originals
 from distillab.data.storage import open_items, write_items
 from distillab.data.targets import TARGET_KINDS, Identities, Labels
+from distillab.integrity import read_checked, read_checked_json, reading, was_written
 from distillab.printable import counted
 
 OTHERS = "others"  # the folder, within a dataset's, of the other datasets that a study names
 ITEMS = "items.npy"
+FACTS = "dataset.json"
 ORIGINALS = "originals.npy"
 EARLIER_ITEMS = "pixels.npy"
 NamesOf = Callable[[], tuple[Indices, Sequence[str]]]
@@ -174,15 +177,25 @@ class Dataset:
         for name, other in self.others.items():
             (folder / OTHERS / name).mkdir(parents=True)
             other.save(folder / OTHERS / name)
-        (folder / "dataset.json").write_text(json.dumps(facts, indent=1))
+        (folder / FACTS).write_text(json.dumps(facts, indent=1))
 
     @classmethod
     def open(cls, folder: Path) -> Dataset:
-        """Open what :meth:`save` wrote; the items stay on disk, so that workers share one copy."""
-        facts = json.loads((folder / "dataset.json").read_text())
+        """Open what :meth:`save` wrote; the items stay on disk, so that workers share one copy.
+
+        Raises:
+            DamagedFileError: A file is missing, unreadable, or not what was written.
+        """
+        facts = read_checked_json(folder / FACTS)
+        with reading(folder / FACTS):
+            return cls._of(folder, facts)
+
+    @classmethod
+    def _of(cls, folder: Path, facts: JsonObject) -> Dataset:
+        """Return the dataset with some facts, whose arrays are in a folder."""
         items = folder / ITEMS
         pool = Pool(
-            open_items(items if items.exists() else folder / EARLIER_ITEMS),
+            open_items(items if was_written(items) else folder / EARLIER_ITEMS),
             facts["pool"],
             facts.get("modality", IMAGE),
         )
@@ -230,7 +243,9 @@ def _open_split(folder: Path, name: str, pool: Pool, facts: JsonObject) -> Examp
     identities = facts.get("identities", {})
     classes = tuple(identities.get(name, facts["classes"]))
     targets = Identities if name in identities else TARGET_KINDS[facts.get("targets", Labels.kind)]
-    with np.load(folder / f"{name}.npz") as arrays:
+    path = folder / f"{name}.npz"
+    content = read_checked(path)
+    with reading(path), np.load(BytesIO(content)) as arrays:
         return Examples(
             pool,
             arrays["rows"],

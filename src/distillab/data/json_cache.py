@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distillab.artefacts import write_atomically
 from distillab.canonical import JsonObject
-from distillab.data.storage import cache_folder
+from distillab.machine import cache_folder
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,22 @@ from PIL import Image
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the number of items done and their total."""
+
+
+def regular_file(path: Path) -> Path:
+    """Return the path of a file that can be opened: pipes would block, and devices may never end.
+
+    Raises:
+        OSError: It is a pipe, a device, a socket or a folder.
+
+    Example:
+        >>> regular_file(Path("/dev/null"))
+        Traceback (most recent call last):
+        OSError: [Errno 22] is no regular file: '/dev/null'
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    return path
 
 
 class StoredBytes(ABC):

@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 
 from distillab.data.examples import Indices, Items
 from distillab.errors import RequestError
+from distillab.integrity import BlockChecks, check_file, reading
+from distillab.machine import cache_folder
 
 LARGE = 2**30
 """Items of more bytes than this are kept in a file; a gigabyte leaves room for everything else."""
@@ -27,16 +29,8 @@ DECODING = "decoding"
 HEADER = 128  # bytes before the items
 
 
-def cache_folder() -> Path:
-    """Return the folder for things that can be computed again: ``$DISTILLAB_CACHE``, or the user's cache."""
-    if own := os.environ.get("DISTILLAB_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "distillab"
-
-
 class FileItems:
-    """Items in an .npy file, ``[M, ...]`` of any dtype, of which only the requested rows are read.
+    """Items in an .npy file, ``[M, ...]`` of any dtype, of which only requested rows are read, and checked.
 
     Unlike a memory map it leaves no pages of the file in the memory of the process.
 
@@ -44,10 +38,12 @@ class FileItems:
         path: The file.
 
     Raises:
+        DamagedFileError: The file is missing, or its size is not what was written.
         ValueError: The file is no .npy file of items in C order.
     """
 
     def __init__(self, path: Path) -> None:
+        self._checks = BlockChecks(path)
         with path.open("rb") as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _read_header_2
@@ -87,6 +83,7 @@ class FileItems:
         for first, last in pairwise([*begins, len(wanted)]):
             view = out[first:last].reshape(-1).view(np.uint8).data
             done, place = 0, self._start + int(wanted[first]) * size
+            self._checks.check(self._file.fileno(), place, place + len(view))
             while done < len(view):
                 got = os.pread(self._file.fileno(), len(view) - done, place + done)
                 if not got:
@@ -101,10 +98,18 @@ def _read_header_2(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def open_items(path: Path) -> Items | FileItems:
-    """Open the items of an .npy file: memory-mapped, or read batch by batch if they exceed :data:`LARGE`."""
-    if path.stat().st_size > LARGE:
+    """Open the items of an .npy file: memory-mapped, or read batch by batch if they exceed :data:`LARGE`.
+
+    Mapped items are checked now, others where they are read.
+
+    Raises:
+        DamagedFileError: The file is missing, unreadable, or not what was written.
+    """
+    if path.is_file() and path.stat().st_size > LARGE:
         return FileItems(path)
-    items: Items = np.load(path, mmap_mode="r")
+    check_file(path)
+    with reading(path):
+        items: Items = np.load(path, mmap_mode="r")
     return items
 
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import pyarrow.parquet as pq
 from scipy.stats import binomtest
 
 from distillab.artefacts import LOGITS, WEIGHTS, load_logits, load_state
@@ -22,6 +21,7 @@ from distillab.evidence.estimand import estimand
 from distillab.evidence.families import family_verdict
 from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.results import write_tables
+from distillab.evidence.schema import read_rows
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
@@ -205,7 +205,7 @@ def study_tables(folder: StudyFolder) -> tuple[list[Row], list[Row]]:
     if not (folder.results_file.is_file() and folder.effects_file.is_file()):
         tables = write_tables(folder)
         return tables.results, tables.effects
-    return pq.read_table(folder.results_file).to_pylist(), pq.read_table(folder.effects_file).to_pylist()
+    return read_rows(folder.results_file), read_rows(folder.effects_file)
 
 
 def _same_condition(row: Row, cell: Cell) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from distillab.artefacts import write_atomically
+from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
 
 
@@ -32,6 +33,7 @@ def write_csv(folder: StudyFolder) -> list[Path]:
         if table.exists():
             path = table.with_suffix(".csv")
             with write_atomically(path) as draft:
+                read_rows(table)  # is refused if it is damaged
                 pyarrow.csv.write_csv(pyarrow.parquet.read_table(table), draft)
             written.append(path)
     return written

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ from distillab.evidence.table_schema import (
     table_schema,
     text_columns,
 )
+from distillab.integrity import SEAL, check_seal, sealed
 from distillab.printable import printable
 from distillab.tasks import Classification, Task
 
@@ -339,9 +341,10 @@ def write_table(rows: Sequence[Row], schema: pa.Schema, path: Path) -> None:
             raise ValueError(f"not columns of the {_kind(schema)} table: {', '.join(sorted(unknown))}")
     complete = [{name: _plain(row.get(name)) for name in names} for row in rows]
     table = pa.Table.from_pylist(complete, schema=schema)
-    # Arrow refuses paths that are not UTF-8, but not files that are open.
-    with write_atomically(path) as draft, draft.open("wb") as file:
-        pq.write_table(table, file)
+    written = BytesIO()
+    pq.write_table(table.replace_schema_metadata({**(schema.metadata or {}), b"seal": SEAL}), written)
+    with write_atomically(path) as draft:
+        draft.write_bytes(sealed(written.getvalue()))
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -351,7 +354,8 @@ def read_rows(path: Path) -> list[Row]:
         path: A file that :func:`write_table` wrote, such as ``results.parquet``.
 
     Raises:
-        RequestError: There is no such file, it is not a table of this project, or a newer version wrote it.
+        RequestError: There is no such file, it is damaged or not a table of this project, or a newer version
+            wrote it.
 
     Example:
         >>> import tempfile
@@ -363,10 +367,16 @@ def read_rows(path: Path) -> list[Row]:
     if not path.is_file():
         raise RequestError("there is no such table", where=str(path))
     try:
-        with path.open("rb") as file:
-            table = pq.read_table(file)
-    except pa.ArrowInvalid as error:
-        raise RequestError("this is not a Parquet file", where=str(path)) from error
+        content = path.read_bytes()
+        check_seal(path, content)
+        table = pq.read_table(BytesIO(content))
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise RequestError(
+            f"this is not a Parquet file, or it is damaged ({first})",
+            where=str(path),
+            allowed="`distillab report`, which writes the tables of a study again",
+        ) from error
     version = (table.schema.metadata or {}).get(b"version", b"")
     if not version.isdigit():
         raise RequestError("this table was not written by distillab: it has no version", where=str(path))

@@ -14,6 +14,7 @@ from distillab.explain.study_maps import StudyExplanations
 from distillab.forkserver import MainModule, main_module, without_main, workers_context
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
+from distillab.user_code import code_rule, set_code_rule
 
 OnExplain = Callable[[str, int, int], None]
 
@@ -85,7 +86,7 @@ def _here(source: StudyExplanations, missing: Sequence[WantedMaps]) -> Iterator[
 
 def _in_processes(source: StudyExplanations, missing: Sequence[WantedMaps], number: int) -> Iterator[None]:
     folder, images, main = str(source.folder.path.absolute()), source.count, main_module()
-    pool = ProcessPoolExecutor(number, workers_context())
+    pool = ProcessPoolExecutor(number, workers_context(), initializer=set_code_rule, initargs=(code_rule(),))
     try:
         with without_main():
             futures = [pool.submit(_compute, main, folder, images, each) for each in missing]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from distillab.explain.localization import (
 from distillab.explain.networks import ExplainedNetwork
 from distillab.explain.overlay import stored_maps
 from distillab.explain.study_networks import ExplainedImages, StudyNetworks
+from distillab.integrity import read_checked, reading
 from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 
@@ -70,7 +72,8 @@ class Explained:
     @classmethod
     def read(cls, folder: Path) -> Explained:
         """Return the explanation in the folder of an artifact."""
-        with np.load(folder / _FILE) as held:
+        content = read_checked(folder / _FILE)
+        with reading(folder / _FILE), np.load(BytesIO(content)) as held:
             others = (_SHOWN_MAPS, _IDS, _CLASSES)
             values = {name: held[name] for name in held.files if name not in others}
             maps, ids, classes = (held[name] for name in others)
@@ -163,8 +166,12 @@ class StudyExplanations:
         return spec_id({**facts, **self.networks.images(cell).facts})
 
     def has(self, address: str) -> bool:
-        """Return True if the store holds an explanation."""
-        return self.folder.store.has(EXPLANATIONS_KIND, address)
+        """Return True if the store holds an explanation; one that is damaged is removed from it."""
+        store = self.folder.store
+        if store.is_sound(EXPLANATIONS_KIND, address):
+            return True
+        store.discard(EXPLANATIONS_KIND, address)
+        return False
 
     # -- inside ---------------------------------------------------------------------------------------------
 

@@ -115,11 +115,10 @@ class MethodSpec:
         return self.label
 
     def _labelled(self, more: Mapping[str, float]) -> str:
-        changed = {
-            key: value
-            for key, value in sorted(self.config)
-            if value != type(self.config).model_fields[key].default
-        } | dict(more)
+        known = type(self.config).model_fields  # a method whose code is not loaded has others
+        own = sorted(self.config)
+        changed = {key: value for key, value in own if key not in known or value != known[key].default}
+        changed |= more
         settings = ", ".join(f"{key}={written(value)}" for key, value in changed.items())
         return f"{self.name}({settings})" if changed else self.name
 

@@ -8,9 +8,12 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import ConfigDict
+
 from distillab.config import expand_home
 from distillab.errors import RequestError, unknown_name
 from distillab.methods.method import Method
+from distillab.user_code import code_rule, require_code
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,12 @@ def absolute(entry: str, base: Path | None = None) -> str:
 def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMethod:
     """Return the method ``file.py:Class``, the file relative to ``base``.
 
-    The file is run once per process for every state of its code.
+    The file is run once per process for every state of its code. By commands that never load code it is not:
+    the method then has the settings that the study states, and cannot be built.
 
     Raises:
-        RequestError: The file cannot be read or fails when it is run, or has no such method.
+        RequestError: The file cannot be read, is not allowed to run or fails when it is run, or has no such
+            method.
     """
     file, _, name = absolute(entry, base).rpartition(":")
     path = Path(file)
@@ -61,6 +66,9 @@ def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMe
     except OSError as error:
         raise RequestError(f"cannot read {path} ({error.strerror})", where=where) from error
     digest = hashlib.sha256(code).hexdigest()
+    if not code_rule().runs:
+        return UserMethod(path, name, digest, _unloaded(name))
+    require_code(f"{path}:{name}", path, where=where)
     found = vars(_module(path, digest, where)).get(name)
     if not (isinstance(found, type) and issubclass(found, Method)):
         there = [key for key, value in vars(_module(path, digest, where)).items() if _is_method(value)]
@@ -68,6 +76,15 @@ def load_user_method(entry: str, where: str, base: Path | None = None) -> UserMe
     if "name" not in vars(found):
         found.name = name
     return UserMethod(path, name, digest, found)
+
+
+def _unloaded(name: str) -> type[Method]:
+    """Return a class that stands for a method whose code is not loaded."""
+
+    class Config(Method.Config):
+        model_config = ConfigDict(extra="allow")
+
+    return type(name, (Method,), {"name": name, "Config": Config, "__doc__": "A method of the user."})
 
 
 def _is_method(value: object) -> bool:

@@ -8,6 +8,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from distillab.models.stems import (
     unfit_stem,
     with_channels,
 )
+from distillab.user_code import require_code
 
 # The names that timm and torchvision, too, use for what a factory is called with.
 SPELLINGS = {
@@ -214,9 +216,10 @@ def find_factory(module: str, factory: str) -> Callable[..., Any]:
     """Import ``MODULE``, found on the path or in the current directory, and return its ``FACTORY``.
 
     Raises:
-        RequestError: It cannot be imported, or there is no such function in it.
+        RequestError: It cannot be imported, is not allowed to run, or there is no such function in it.
     """
     here = str(Path.cwd())
+    require_code(f"{module}:{factory}", _file_of(module, here))
     sys.path.append(here)
     try:
         source = importlib.import_module(module)
@@ -244,6 +247,12 @@ def find_factory(module: str, factory: str) -> Callable[..., Any]:
         ]
         raise unknown_name("model factory", factory, public, where=module)
     return build  # type: ignore[no-any-return]
+
+
+def _file_of(module: str, here: str) -> Path | None:
+    """Return the file of a module without importing it; None if it is in a package, which has others."""
+    found = PathFinder.find_spec(module, [*sys.path, here]) if "." not in module else None
+    return Path(found.origin) if found is not None and found.origin else None
 
 
 def _arguments(build: Callable[..., Any], classes: int, inputs: InputSpec) -> dict[str, int | InputSpec]:

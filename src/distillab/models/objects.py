@@ -27,6 +27,7 @@ from distillab.models.definitions import factory_digest, is_installed, network_d
 from distillab.models.external import call_factory
 from distillab.models.input_spec import InputSpec
 from distillab.models.object_files import ENDING, KIND, find_object, written_here
+from distillab.user_code import require_code
 
 # The name of the network inside what torch wraps around it.
 _WRAPPERS = {
@@ -105,7 +106,7 @@ def build_object(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
         inputs: Shape of one input, for a factory.
 
     Raises:
-        RequestError: Its file is missing or cannot be read here.
+        RequestError: Its file is missing, is not allowed to run or cannot be read here.
 
     Example:
         >>> name, _ = write_network(nn.Sequential(nn.Flatten(), nn.Linear(64, 2)), "teacher")
@@ -114,6 +115,7 @@ def build_object(name: str, *, classes: int, inputs: InputSpec) -> nn.Module:
     """
     full = f"{KIND}:{name}"
     path = find_object(name)
+    require_code(full, path)
     try:
         held = pickle.loads(zlib.decompress(path.read_bytes()))
     except Exception as error:  # reading runs imports and code of the network's classes

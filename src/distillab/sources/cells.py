@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distillab.data.raw import StoredBytes
+from distillab.data.raw import StoredBytes, regular_file
+from distillab.sources.listed_files import file_below
 
 # A few threads read a column in order: at most this many rows and row groups lie between two of them.
 KEPT_ROWS, KEPT_GROUPS = 1024, 2
@@ -44,8 +45,7 @@ class ImageColumn:
         item = self._group(file, group)[row].as_py()
         if isinstance(item, dict):
             if item.get("bytes") is None and item.get("path"):
-                named: Path = self._paths[file].parent / item["path"]
-                return named.read_bytes()
+                return regular_file(file_below(self._paths[file].parent, item["path"])).read_bytes()
             item = item.get("bytes")
         found: bytes = item or b""
         return found

@@ -7,6 +7,7 @@ import reprlib
 from pathlib import Path
 
 from distillab.canonical import JsonObject
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError
 from distillab.sources.box_source import (
     AnnotatedImage,
@@ -112,7 +113,7 @@ class Coco(BoxSource):
 
 def _read(path: Path) -> JsonObject:
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(regular_file(path).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a JSON file") from None
     for key in ("images", "annotations", "categories"):

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from distillab.data.raw import RawImage
 from distillab.errors import RequestError, unknown_name
-from distillab.sources.listed_files import FILE_COLUMNS
+from distillab.sources.listed_files import FILE_COLUMNS, file_below
 
 
 def choose_image_column(schema: pa.Schema, requested: str | None, where: str) -> str:
@@ -160,7 +160,10 @@ def column_images(column: pa.ChunkedArray, split: str, folder: Path) -> tuple[li
     Args:
         column: A binary column, a struct of bytes and path, or a column of paths.
         split: The name of the split.
-        folder: The folder that paths are relative to.
+        folder: The folder that paths are relative to, and below which they stay.
+
+    Raises:
+        RequestError: A path leads out of the folder.
     """
     count = len(column)
     if is_text(column.type):
@@ -177,7 +180,7 @@ def column_images(column: pa.ChunkedArray, split: str, folder: Path) -> tuple[li
     )
     images: list[RawImage] = []
     for data, path in zip(encoded, paths, strict=True):
-        images.append(data if data is not None else folder / path if path else b"")
+        images.append(data if data is not None else file_below(folder, path) if path else b"")
     return images, [f"{split}[{row}] {path or ''}".rstrip() for row, path in enumerate(paths)]
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 import pyarrow as pa
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.delimited import read_table, text_encoding
@@ -103,7 +104,7 @@ class FileTable(TableFiles):
     def _encoding_notes(self, files: Mapping[str, Path]) -> tuple[str, ...]:
         if self.encoding is not None:
             return ()
-        encodings = {path.name: text_encoding(path.read_bytes()) for path in files.values()}
+        encodings = {path.name: text_encoding(regular_file(path).read_bytes()) for path in files.values()}
         return tuple(
             f"{name} is not in UTF-8 and was read as {encoding}."
             for name, encoding in encodings.items()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError
 
 TAB_SUFFIXES = (".tsv", ".tab")
@@ -76,7 +77,7 @@ def require_unicode(path: Path) -> str:
 
 
 def _content(path: Path) -> bytes:
-    data = path.read_bytes()
+    data = regular_file(path).read_bytes()
     return gzip.decompress(data) if data.startswith(_GZIP) else data
 
 
@@ -89,7 +90,7 @@ def read_lines(path: Path) -> list[str]:
         distillab.errors.RequestError: nowhere.txt: cannot be read: ... (allowed: a text file)
     """
     try:
-        data = path.read_bytes()
+        data = regular_file(path).read_bytes()
         return data.decode(text_encoding(data)).removeprefix("\ufeff").splitlines()
     except (OSError, UnicodeError) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a text file") from None

@@ -90,7 +90,7 @@ def _facts_of_sequence(item: RawAudio | str) -> tuple[int, float]:
             return recording.stat().st_size, soundfile.info(recording).duration
         content = recording.read() if isinstance(recording, StoredBytes) else recording
         return len(content), soundfile.info(BytesIO(content)).duration
-    except (OSError, soundfile.SoundFileError):  # the decoding decides whether that matters
+    except Exception:  # noqa: BLE001 - the decoding decides whether that matters
         return UNKNOWN, UNKNOWN
 
 

@@ -140,13 +140,18 @@ def _list(
                 left_out.update({kind: count} if (count := _count_files(entry.path)) else {})
             elif not _is_above(entry, (*above, identity)):
                 folders[entry.name] = _list(entry.path, readable, left_out, (*above, identity))
-        elif not (entry.is_file() or entry.is_symlink()):
+        elif not (entry.is_file() or _is_dangling(entry)):
             left_out["neither a file nor a folder"] += 1
         elif (kind := _unread_file(entry.name, readable)) is not None:
             left_out[kind] += 1
         else:
             files.append(Path(entry.path))
     return FolderNode(Path(path), tuple(files), folders, identity)
+
+
+def _is_dangling(entry: os.DirEntry[str]) -> bool:
+    """Return True for a link to nothing, which is a broken file; other links lead to pipes or devices."""
+    return entry.is_symlink() and not Path(entry.path).exists()
 
 
 def _is_above(entry: os.DirEntry[str], above: tuple[tuple[int, int], ...]) -> bool:

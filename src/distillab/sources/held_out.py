@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.data.examples import Examples, Indices
+from distillab.data.raw import regular_file
 from distillab.data.targets import Identities, Labels
 from distillab.errors import RequestError, unknown_name
 from distillab.printable import counted, printable
@@ -164,7 +165,7 @@ def read_trials(path: Path, table: ExampleTable) -> Indices:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").split("\n")
+        return regular_file(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"cannot be read as text: {error}", where=str(path)) from None
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -19,9 +20,10 @@ from distillab.data.originals import Originals
 from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
 from distillab.data.targets import Labels
-from distillab.errors import RequestError
+from distillab.errors import DiskFullError, RequestError
 from distillab.modalities import modalities
 from distillab.printable import printable
+from distillab.sources.changes import files_of
 from distillab.sources.checks import (
     check_both_sides,
     check_broken,
@@ -36,7 +38,7 @@ from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.held_out import hold_out_classes, identities_of
 from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
-from distillab.sources.source import Source
+from distillab.sources.source import RawSplits, Source
 from distillab.sources.tabulated import (
     LEFT_OUT,
     TEST,
@@ -48,6 +50,35 @@ from distillab.sources.tabulated import (
     some,
     tabulate,
 )
+
+
+@contextlib.contextmanager
+def reading_source(source: Source) -> Iterator[None]:
+    """Raise RequestError, with the name of the source, for whatever its readers raise in the block.
+
+    Readers state what is wrong with files of the usual kinds. Files that are made to be wrong can make
+    parsers raise errors of any type, and no list of them is complete.
+
+    Example:
+        >>> from distillab.sources.npz import Npz
+        >>> with reading_source(Npz(path="photos.npz")):
+        ...     raise ZeroDivisionError("division by zero")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: ...photos.npz: cannot be read (ZeroDivisionError: division by zero)
+    """
+    try:
+        yield
+    except (RequestError, DiskFullError):
+        raise
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        where = next(iter(files_of([source])), source.dataset_name)
+        raise RequestError(f"cannot be read ({type(error).__name__}: {first})", where=where) from error
+
+
+def _read(source: Source) -> RawSplits:
+    with reading_source(source):
+        return source.read().without(source.unused_splits)
 
 
 def load_dataset(
@@ -75,7 +106,7 @@ def load_dataset(
         >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
         (259, 29, 72, ('0', '1'))
     """
-    raw = source.read().without(source.unused_splits)
+    raw = _read(source)
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more

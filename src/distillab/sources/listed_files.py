@@ -21,6 +21,29 @@ FILE_COLUMNS = (
 _REMOTE = ("http://", "https://", "s3://", "gs://")
 
 
+def file_below(folder: Path, name: str | Path) -> Path:
+    """Return the path of a file that a table names, relative to a folder, which it must not lead out of.
+
+    Links inside the folder may lead anywhere: they were made by whoever made the folder.
+
+    Raises:
+        RequestError: The path is absolute, or leads out of the folder.
+
+    Example:
+        >>> file_below(Path("photos"), "../secrets.png")
+        Traceback (most recent call last):
+        distillab.errors.RequestError: photos: the path '../secrets.png' leads out of this folder ...
+    """
+    root = os.path.normpath(folder)
+    if not Path(os.path.normpath(folder / name)).is_relative_to(root):
+        raise RequestError(
+            f"the path {str(name)!r} leads out of this folder",
+            where=str(folder),
+            allowed="paths below it, or `root`, the folder that they are relative to",
+        )
+    return folder / name
+
+
 @dataclass
 class ListedFiles:
     """The files below a folder, by which the names in a table are resolved.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ import numpy.typing as npt
 
 from distillab.data.targets import Targets
 from distillab.errors import RequestError
+from distillab.machine import free_memory
 from distillab.sources.labels import encode_indicators, encode_labels
 from distillab.sources.source import ImageSource, RawSplit, RawSplits, SourcePath, source
 
@@ -57,11 +57,12 @@ class Npz(ImageSource):
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise RequestError("this is a single array", where=where, allowed="an .npz file")
             with archive:
+                _check_memory(archive, where)
                 return self._read(archive)
         except RequestError:
             raise
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise RequestError(f"cannot be read: {error}", where=where, allowed="an .npz file") from None
+        except Exception as error:  # zipfile and numpy raise errors of many types
+            raise RequestError(f"cannot be read: {error}", where=where, allowed="an .npz file") from error
 
     def _read(self, archive: Any) -> RawSplits:
         where = str(self.path)
@@ -82,11 +83,9 @@ class Npz(ImageSource):
             for key in (image_key, label_key):
                 if key not in archive.files:
                     raise RequestError(f"array {key!r} is missing", where=where)
+            _check_lengths(archive, (image_key, label_key), where)
             images[split] = channels_last_images(archive[image_key], f"{where}: {image_key}")
             labels[split] = archive[label_key]
-            if len(images[split]) != len(labels[split]):
-                what = f"{len(images[split])} images but {len(labels[split])} labels"
-                raise RequestError(what, where=f"{where}: {image_key}, {label_key}")
         names = [str(n) for n in archive["class_names"].tolist()] if "class_names" in archive.files else None
         classes, encoded = array_targets(labels, names, where)
         splits = {
@@ -94,6 +93,39 @@ class Npz(ImageSource):
             for split, array in images.items()
         }
         return RawSplits(classes, splits["train"], splits.get("val"), splits.get("test"))
+
+
+def _check_memory(archive: Any, where: str) -> None:
+    """Raise RequestError unless the arrays of a file fit into memory, before any of them is expanded."""
+    size, free = sum(each.file_size for each in archive.zip.infolist()), free_memory()
+    if size > free:
+        raise RequestError(
+            f"its arrays have {size / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB of memory are free",
+            where=where,
+            allowed="fewer images, or a folder or Parquet files of them, which are read in parts",
+        )
+
+
+def _check_lengths(archive: Any, keys: tuple[str, str], where: str) -> None:
+    """Raise RequestError unless there are as many images as labels, by their headers."""
+    shapes = [_shape(archive, key, where) for key in keys]
+    images, labels = (shape[0] if shape else 0 for shape in shapes)
+    if images != labels:
+        raise RequestError(f"{images} images but {labels} labels", where=f"{where}: {', '.join(keys)}")
+
+
+def _shape(archive: Any, key: str, where: str) -> tuple[int, ...]:
+    """Return the shape of an array from its header. Raises RequestError if its bytes are not there."""
+    member = archive.zip.getinfo(f"{key}.npy")
+    with archive.zip.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = read(file)
+        if math.prod(shape) * dtype.itemsize > member.file_size - file.tell():
+            raise RequestError(f"has shape {list(shape)}, and fewer bytes", where=f"{where}: {key}")
+    return tuple(shape)
 
 
 def array_targets(

@@ -10,11 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distillab.data import storage
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.cells import ImageColumn
 from distillab.sources.columns import choose_image_column, column_images, is_text
-from distillab.sources.listed_files import ListedFiles
+from distillab.sources.listed_files import ListedFiles, file_below
 from distillab.sources.source import ImageSource, RawSplits, source
 from distillab.sources.split_names import SplitChoice, shard_names, splits_by_name, visible_files
 from distillab.sources.table import TableFiles, TableItems, check_files, lacks_labels, split_columns
@@ -95,7 +96,8 @@ class Parquet(TableFiles, ImageSource):
         notes: tuple[str, ...] = ()
         for split, each in items.items():
             listed = ListedFiles(self.root or folders[split], image_extensions())
-            found[split] = TableItems(listed.resolve(each.names, split, where), each.names)
+            paths = [file_below(listed.folder, path) for path in listed.resolve(each.names, split, where)]
+            found[split] = TableItems(paths, each.names)
             notes += listed.notes
         return found, notes
 
@@ -147,7 +149,7 @@ def _cells(paths: list[Path], image: str, split: str) -> TableItems:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        with path.open("rb") as file:  # Arrow refuses paths that are not UTF-8
+        with regular_file(path).open("rb") as file:  # Arrow refuses paths that are not UTF-8
             return pq.read_schema(file)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a Parquet file") from None

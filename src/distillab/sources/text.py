@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 import pyarrow as pa
 from pydantic import Field, field_validator
 
-from distillab.data.raw import Progress
+from distillab.data.raw import Progress, regular_file
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities import Decoded
 from distillab.modalities.text import LONGEST, TEXT, encode_texts
@@ -146,7 +146,7 @@ def _items(table: pa.Table, text: str, split: str) -> TableItems:
 
 def _lines(path: Path, encoding: str) -> list[str]:
     try:
-        data = path.read_bytes()
+        data = regular_file(path).read_bytes()
         text = data.decode(encoding).removeprefix("\ufeff")
         # Not splitlines, which also splits at characters that texts contain, such as U+2028.
         return text.replace("\r\n", "\n").split("\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 from xml.etree import ElementTree
 
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.box_source import AnnotatedImage, AnnotatedObject, Annotations, BoxSource, numbers
@@ -149,7 +150,7 @@ def _read(path: Path) -> tuple[ElementTree.Element, Path]:
                 "is too large for an annotation", where=str(path), allowed=f"at most {LARGEST_XML:,} bytes"
             )
         parser = ElementTree.XMLParser(target=_PlainTree(path))
-        return ElementTree.fromstring(path.read_bytes(), parser), path
+        return ElementTree.fromstring(regular_file(path).read_bytes(), parser), path
     except RequestError:
         raise
     except (OSError, LookupError, ValueError, ElementTree.ParseError) as error:  # of encodings, too

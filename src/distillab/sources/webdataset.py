@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.raw import RawImage, StoredBytes
+from distillab.data.raw import RawImage, StoredBytes, regular_file
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.labels import encode_labels
@@ -177,7 +177,7 @@ class WebDataset(ImageSource):
     def _read_shard(self, shard: Path) -> dict[str, _Sample]:
         samples: dict[str, _Sample] = {}
         try:
-            with tarfile.open(shard, "r:") as archive:
+            with tarfile.open(regular_file(shard), "r:") as archive:
                 members = [member for member in archive if member.isfile()]
                 _check_end(shard, archive.offset)
                 names = _sample_names([member.name for member in members])
@@ -186,7 +186,7 @@ class WebDataset(ImageSource):
                         self._enter(samples, archive, member, names[member.name], shard)
         except RequestError:
             raise
-        except (tarfile.TarError, OSError, ValueError) as error:
+        except (tarfile.TarError, OSError, ValueError, RecursionError) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(shard), allowed="an uncompressed .tar file"
             ) from None
@@ -211,14 +211,15 @@ class WebDataset(ImageSource):
                 )
             sample.image = TarMember(shard, member.offset_data, member.size)
         elif ending in LABEL_ENDINGS and self.label is None:
-            sample.labels[ending] = _content(archive, member).decode().strip()
+            sample.labels[ending] = _content(archive, member, shard).decode().strip()
         elif ending == ".json" and self.label is not None:
-            facts = json.loads(_content(archive, member))
+            facts = json.loads(_content(archive, member, shard))
             sample.facts = facts if isinstance(facts, dict) else {}
 
 
 _IMAGES = image_extensions()
 _BLOCK_BYTES = 2**20
+LARGEST_LABEL = 2**16
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,17}")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
@@ -276,6 +277,13 @@ def _check_end(shard: Path, end: int) -> None:
             raise tarfile.ReadError(f"truncated or damaged after byte {end:,}")
 
 
-def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo, shard: Path) -> bytes:
+    """Return a label or the facts of a sample. Raises RequestError if it is far too large to be that."""
+    if member.size > LARGEST_LABEL:
+        raise RequestError(
+            f"{member.name} has {member.size:,} bytes",
+            where=str(shard),
+            allowed=f"labels and facts of at most {LARGEST_LABEL:,} bytes",
+        )
     file = archive.extractfile(member)
     return file.read() if file else b""

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from distillab.bounded_yaml import MOST_CHARACTERS, checked_node, values_of_node
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError
 from distillab.modalities.image.formats import image_extensions
 from distillab.sources.box_source import AnnotatedImage, AnnotatedObject, Annotations, BoxSource, numbers
@@ -95,7 +96,7 @@ def _read_yaml(path: Path) -> object:
                 where=str(path),
                 allowed=f"at most {LARGEST_YAML:,} bytes",
             )
-        node = checked_node(path.read_text(encoding="utf-8"))
+        node = checked_node(regular_file(path).read_text(encoding="utf-8"))
         return None if node is None else values_of_node(node)
     except (OSError, UnicodeError, yaml.YAMLError) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a YAML file") from None

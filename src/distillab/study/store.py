@@ -15,6 +15,7 @@ from typing import Literal
 
 from distillab.artefacts import RECORD, OutputsRecord, RunRecord
 from distillab.errors import DiskFullError
+from distillab.integrity import DIGESTS, DamagedFileError, check_folder, write_digests
 from distillab.study.liveness import is_alive
 
 TrainedKind = Literal["teacher", "student"]
@@ -40,7 +41,7 @@ def raising_disk_full(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in full:
+        if error.errno in full or (error.errno is None and "written" in str(error)):  # of numpy
             raise DiskFullError(f"{place}: no space left on the disk") from error
         raise
     except sqlite3.OperationalError as error:
@@ -57,8 +58,8 @@ def raising_disk_full(place: Path) -> Iterator[None]:
 class Store:
     """The artifacts of a study: one folder each, ``<kind>/<id>/``.
 
-    A folder is filled under a temporary name and renamed when it is complete. A process that is killed at any
-    moment leaves either the complete artifact or none.
+    A folder is filled under a temporary name, gets the digests of its files, and is renamed when it is
+    complete. A process that is killed at any moment leaves either the complete artifact or none.
 
     Args:
         root: The folder of the store; created when something is written.
@@ -89,6 +90,24 @@ class Store:
     def has(self, kind: str, name: str) -> bool:
         """Return True if the store holds an artifact."""
         return self.folder(kind, name).is_dir()
+
+    def is_sound(self, kind: str, name: str) -> bool:
+        """Return True if the store holds an artifact whose files are what was written.
+
+        Of one that was written without digests, only the presence is checked.
+        """
+        try:
+            check_folder(self.folder(kind, name))
+        except DamagedFileError:
+            return False
+        return True
+
+    def discard(self, kind: str, name: str) -> None:
+        """Remove an artifact, if the store holds it, so that it can be made again."""
+        if not self.has(kind, name):
+            return
+        with self.drafts() as drafts, contextlib.suppress(FileNotFoundError):
+            self.folder(kind, name).rename(drafts / name)
 
     def run_record(self, kind: TrainedKind, name: str) -> RunRecord:
         """Return the record of a trained teacher or student."""
@@ -138,7 +157,9 @@ class Store:
             self.publish(draft, kind, name)
 
     def publish(self, draft: Path, kind: str, name: str) -> None:
-        """Turn a complete draft into the artifact."""
+        """Turn a complete draft into the artifact, with digests of its files unless it has them already."""
+        if not (draft / DIGESTS).exists():
+            write_digests(draft)
         final = self.folder(kind, name)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -15,6 +15,7 @@ from distillab.terminal.printing import (
 from distillab.terminal.progress import load_progress, run_progress
 from distillab.terminal.selftest import print_selftest
 from distillab.terminal.shipping import print_shipping
+from distillab.terminal.stored_files import print_repaired, print_verification
 
 __all__ = [
     "budget_progress",
@@ -27,8 +28,10 @@ __all__ = [
     "print_outcome",
     "print_plan",
     "print_profile",
+    "print_repaired",
     "print_selftest",
     "print_shipping",
     "print_status",
+    "print_verification",
     "run_progress",
 ]

@@ -148,7 +148,7 @@ def print_evaluation(found: Evaluation) -> None:
     values = {name: value for name, value in found.metrics.items() if value == value}
     width = max(map(len, values), default=0)
     for name, value in values.items():
-        typer.echo(f"{name:<{width}}  {value:.4f}")
+        typer.echo(f"{printable(name):<{width}}  {value:.4f}")
     if found.per_class:
         worst = sorted(found.per_class.items(), key=lambda each: each[1])[:3]
         listed = ", ".join(f"{name} {value:.3f}" for name, value in worst)

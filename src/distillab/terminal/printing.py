@@ -41,7 +41,7 @@ STATES = (  # in the order of the columns of `distillab status`
 
 
 def print_begun(folder: StudyFolder) -> None:
-    """Print what a given teacher is worth, before anything trains; in a terminal also the numerics.
+    """Print what was found damaged and what a given teacher is worth; in a terminal also the numerics.
 
     Args:
         folder: The study.
@@ -56,6 +56,8 @@ def print_begun(folder: StudyFolder) -> None:
         >>> print_begun(folder)
         The given teacher onnx has accuracy 0.900 on 300 val examples.
     """
+    for notice in folder.notices:
+        typer.echo(printable(notice), err=True)
     notes = folder.network_notes
     if any(note.startswith(GIVEN_TEACHER) for note in notes):
         for note in notes:
@@ -132,6 +134,8 @@ def print_outcome(finished: Finished) -> None:
     typer.echo(", ".join(parts))
     if finished.reused:
         typer.echo(f"taken from other studies: {counted(finished.reused, 'trained network')}")
+    for sentence in finished.made_again:
+        typer.echo(printable(f"Made again: {sentence}."), err=True)
     if not ended.runs.finished:
         typer.echo(f"so far: {ended.runs.text}")
     for failure in ended.failures[:MAX_FAILURES]:
@@ -278,7 +282,7 @@ def print_comparison(comparison: Comparison) -> None:
     """
     for name, before in comparison.accuracy_before.items():
         now = comparison.accuracy_now[name]
-        typer.echo(f"{name}: {comparison.metric} {before:.6f} stored, {now:.6f} now")
+        typer.echo(f"{printable(name)}: {comparison.metric} {before:.6f} stored, {now:.6f} now")
     same = "to the bit" if comparison.difference == 0 else f"up to {comparison.difference:.3g}"
     typer.echo(
         f"logits agree {same}"

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distillab.canonical import seed_from
-from distillab.data.raw import RawRecording, StoredBytes
+from distillab.data.raw import RawRecording, StoredBytes, regular_file
 from distillab.errors import RequestError
 from distillab.extras import install_command
 from distillab.modalities.audio.settings import AudioSettings
@@ -116,7 +116,7 @@ def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[
 def _opened(recording: RawRecording) -> Path | BytesIO:
     if isinstance(recording, StoredBytes):
         recording = recording.read()
-    return BytesIO(recording) if isinstance(recording, bytes) else recording
+    return BytesIO(recording) if isinstance(recording, bytes) else regular_file(recording)
 
 
 def _place(crop: str, name: str) -> float:

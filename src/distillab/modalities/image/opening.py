@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import struct
 import threading
 import warnings
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from subprocess import SubprocessError
 from typing import Any
 
 import numpy as np
@@ -20,14 +17,10 @@ import numpy.typing as npt
 from PIL import Image
 from PIL.TiffImagePlugin import TiffImageFile
 
-from distillab.data.raw import RawImage, StoredBytes
+from distillab.data.raw import RawImage, StoredBytes, regular_file
 
-DAMAGE = (
-    *(OSError, SyntaxError, ValueError, EOFError, LookupError, TypeError, OverflowError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
-    *(RuntimeError, SubprocessError),  # of AVIF and others; of Ghostscript
-)
-"""What Pillow's decoders raise on damaged files."""
+DAMAGE = (Exception,)
+"""What Pillow's decoders raise on damaged files: errors of nearly every type, memory errors among them."""
 
 MAX_PIXELS = 400_000_000
 """Width times height above which an image is not decoded unless `max_pixels` allows it: 1.6 GB in RGB."""
@@ -86,6 +79,8 @@ def header(image: bytes | Path | StoredBytes) -> Image.Image:
     """Return an image of which only the header is read; its pixels follow on demand."""
     if isinstance(image, StoredBytes):
         image = image.read()
+    if isinstance(image, Path):
+        regular_file(image)
     return Image.open(BytesIO(image) if isinstance(image, bytes) else image)
 
 

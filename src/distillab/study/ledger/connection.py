@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from distillab.errors import RequestError
+
 BUSY_SECONDS = 60.0  # how long a connection waits for the locks of others
 LOG_PAGES = 20_000  # 80 MB: beyond this a writer itself moves the log into the database
 
@@ -27,6 +29,27 @@ def connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?{mode}", uri=True, timeout=BUSY_SECONDS, isolation_level=None
     )
+
+
+def refused(path: Path, what: str) -> RequestError:
+    """Return the error of a ledger that cannot be used, with the way out."""
+    return RequestError(
+        what,
+        where=str(path),
+        allowed=f"`distillab repair {path.parent}`, which plans the study again and keeps its store",
+    )
+
+
+def is_damage(error: BaseException | None) -> bool:
+    """Return True if an error means that a database is damaged or another one, not that it is busy."""
+    if not isinstance(error, sqlite3.DatabaseError):
+        return False
+    return not isinstance(error, sqlite3.OperationalError) or str(error).startswith(("no such", "unable to"))
+
+
+def as_damage(path: Path, error: BaseException) -> RequestError:
+    """Return the error of a damaged ledger for what SQLite or a parser raised."""
+    return refused(path, f"is damaged, or is no ledger of distillab ({error})")
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
@@ -13,7 +14,7 @@ from distillab.errors import RequestError
 from distillab.printable import printable
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import MAX_COHORT, Job, StoredJob
-from distillab.study.ledger.connection import transaction
+from distillab.study.ledger.connection import as_damage, is_damage, refused, transaction
 from distillab.study.ledger.interim import admit, hold_others, queue_held
 from distillab.study.ledger.propagation import (
     BATCH_SIZE,
@@ -21,7 +22,8 @@ from distillab.study.ledger.propagation import (
     pending_notifications,
     start_propagation,
 )
-from distillab.study.ledger.reader import LedgerReader
+from distillab.study.ledger.reader import MADE_AGAIN, LedgerReader
+from distillab.study.ledger.requeue import requeue, wait_again
 from distillab.study.ledger.schema import SCHEMA, extend, fill, upgrade
 from distillab.study.ledger.state import OPEN_STATES, JobState
 from distillab.study.liveness import is_alive
@@ -52,7 +54,8 @@ class Ledger(LedgerReader):
         batch_size: Dependents that one transaction updates when a job ends.
 
     Raises:
-        RequestError: An older version of distillab is running this study.
+        RequestError: The file is damaged, no ledger, or of an unknown version; an older version of distillab
+            is running this study.
 
     Example:
         >>> import tempfile
@@ -68,14 +71,15 @@ class Ledger(LedgerReader):
         super().__init__(path)
         self._clock, self._batch_size = clock, batch_size
         self._tidied = time.monotonic()
-        if self.meta("schema") not in (None, str(SCHEMA)):
-            self._upgrade()
+        self._require_schema()
 
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self.db.close()
+        if error is not None and is_damage(error):
+            raise as_damage(self.path, error) from error
 
     # -- the plan -------------------------------------------------------------------------------------------
 
@@ -226,6 +230,26 @@ class Ledger(LedgerReader):
                 (JobState.QUEUED,),
             ).rowcount
 
+    def put_back(self, lost: Mapping[str, str], waiting: Iterable[str] = ()) -> int:
+        """Put done jobs whose artifacts are lost back into the queue, and failed jobs that read lost ones.
+
+        Args:
+            lost: What is wrong with the artifact of each job, one sentence by id; kept in the ledger.
+            waiting: Running jobs that found the damage: they wait for the others.
+
+        Returns:
+            The number of jobs that were put back, those in ``waiting`` not counted.
+        """
+        with transaction(self.db):
+            while continue_propagation(self.db):
+                pass  # a pending end of a job would be counted twice
+            again = requeue(self.db, lost)
+            wait_again(self.db, waiting)
+            if lost:
+                listed = json.dumps([*self.made_again(), *lost.values()])
+                self.db.execute("REPLACE INTO meta VALUES (?, ?)", (MADE_AGAIN, listed))
+            return again
+
     def admit(self, wanted: Iterable[str], possible: Iterable[str]) -> int:
         """Apply an interim analysis, unless jobs are open, as after the analysis of another process.
 
@@ -321,6 +345,22 @@ class Ledger(LedgerReader):
             with transaction(self.db):
                 found |= continue_propagation(self.db, batch_size=self._batch_size)
         return found
+
+    def _require_schema(self) -> None:
+        """Convert a ledger of an older version. Raises RequestError if this is none that can be read."""
+        try:
+            schema = self.meta("schema")
+            if schema == "1":
+                self._upgrade()
+                schema = self.meta("schema")
+            is_empty = not self.db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise (as_damage(self.path, error) if is_damage(error) else error) from error
+        if schema != str(SCHEMA) and not (schema is None and is_empty):
+            self.db.close()
+            known = "has no schema" if schema is None else f"has schema {schema!r}"
+            raise refused(self.path, f"{known}: this version of distillab reads 1 and {SCHEMA}")
 
     def _upgrade(self) -> None:
         """Convert a ledger of an older version, which holds the same jobs in other tables."""

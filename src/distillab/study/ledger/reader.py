@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,9 +13,12 @@ from typing import NamedTuple
 from distillab.canonical import JsonObject
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, StoredJob
-from distillab.study.ledger.connection import connect
-from distillab.study.ledger.schema import read_spec
+from distillab.study.ledger.connection import as_damage, connect, is_damage, refused
+from distillab.study.ledger.schema import SEALED, TABLES, digest_key, digest_of_rows, read_spec, sealed_rows
 from distillab.study.ledger.state import OPEN_STATES, JobState
+
+MADE_AGAIN = "made_again"
+"""The fact of a ledger that lists what was found damaged."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,10 @@ class LedgerReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.db: sqlite3.Connection = connect(path)
+        try:
+            self.db: sqlite3.Connection = connect(path)
+        except sqlite3.DatabaseError as error:
+            raise (as_damage(path, error) if is_damage(error) else error) from error
         self.host = socket.gethostname()
 
     def meta(self, key: str) -> str | None:
@@ -213,6 +220,11 @@ class LedgerReader:
         length = ["twice the steps"] if job == cell.doubled else []
         return ", ".join([cell.student, cell.method, *levels, f"seed {cell.seed}", *length])
 
+    def most_deaths(self, jobs: Iterable[Job]) -> int:
+        """Return the largest number of deaths that are counted against one of some jobs."""
+        query = "SELECT deaths FROM jobs WHERE id = ?"
+        return max(int(self.db.execute(query, (job.id,)).fetchone()[0]) for job in jobs)
+
     def deaths(self) -> int:
         """Return how many deaths of workers are counted against jobs, together."""
         return int(self.db.execute("SELECT TOTAL(deaths) FROM jobs").fetchone()[0])
@@ -221,6 +233,21 @@ class LedgerReader:
         """Return, by kind, the number of jobs done and the seconds that they took together."""
         query = "SELECT kind, jobs, seconds FROM totals WHERE state = ? AND jobs > 0"
         return {kind: (count, total) for kind, count, total in self.db.execute(query, (JobState.DONE,))}
+
+    def needs_of(self, jobs: Iterable[str]) -> list[tuple[str, Kind, JobState]]:
+        """Return the jobs that some jobs need directly: id, kind and state, in planned order."""
+        ids = list(jobs)
+        rows = self.db.execute(
+            "SELECT DISTINCT needed.id, needed.kind, needed.state, needed.rank FROM needs "
+            "JOIN jobs AS needed ON needed.rank = needs.needed JOIN jobs ON jobs.rank = needs.job "
+            f"WHERE jobs.id IN ({', '.join('?' * len(ids))}) ORDER BY needed.rank",
+            ids,
+        )
+        return [(name, kind, JobState(state)) for name, kind, state, _ in rows]
+
+    def made_again(self) -> list[str]:
+        """Return what was found damaged and made again, one sentence each, the oldest first."""
+        return list(json.loads(self.meta(MADE_AGAIN) or "[]"))
 
     def failures(self) -> list[JobFailure]:
         """Return the failed jobs in planned order."""
@@ -231,6 +258,10 @@ class LedgerReader:
         """Return state, seconds and error of every job, by id, in planned order."""
         rows = self.db.execute("SELECT id, state, seconds, error FROM jobs")
         return {job: JobStatus(JobState(state), seconds, error) for job, state, seconds, error in rows}
+
+    def of_state(self, state: JobState) -> list[tuple[str, Kind]]:
+        """Return id and kind of the jobs in a state, in planned order."""
+        return list(self.db.execute("SELECT id, kind FROM jobs WHERE state = ? ORDER BY rank", (state,)))
 
     def in_states(self, *states: JobState) -> set[str]:
         """Return the ids of the jobs that are in one of some states."""
@@ -255,13 +286,39 @@ class LedgerReader:
 
     def conditions(self) -> list[ConditionRecord]:
         """Return the conditions of the design with their manipulation checks, in planned order."""
-        rows = self.db.execute("SELECT condition FROM conditions ORDER BY rank")
-        return [ConditionRecord.from_dict(json.loads(condition)) for (condition,) in rows]
+        return [ConditionRecord.from_dict(each) for each in self._design("conditions")]
 
     def cells(self) -> list[Cell]:
         """Return the rows of the design, in planned order."""
-        rows = self.db.execute("SELECT cell FROM cells ORDER BY rank")
-        return [Cell.from_dict(json.loads(cell)) for (cell,) in rows]
+        return [Cell.from_dict(each) for each in self._design("cells")]
+
+    def check(self) -> bool:
+        """Check the structure of the database, and its design against the digests that it was written with.
+
+        Returns:
+            False if it was written without digests.
+
+        Raises:
+            RequestError: It is damaged.
+        """
+        [(found,), *_] = self.db.execute("PRAGMA quick_check(1)").fetchall()
+        if found != "ok":
+            raise refused(self.path, f"is damaged ({found})")
+        for table in TABLES:
+            self.db.execute(f"SELECT 1 FROM {table} LIMIT 1")
+        for table in SEALED:
+            self._rows_of(table)
+        return all(self.meta(digest_key(table)) for table in SEALED)
+
+    def _design(self, table: str) -> list[JsonObject]:
+        """Return the rows of a table of the design. Raises RequestError if they are not what was written."""
+        return list(map(json.loads, self._rows_of(table)))
+
+    def _rows_of(self, table: str) -> list[str]:
+        rows = sealed_rows(self.db, table)
+        if self.meta(digest_key(table)) not in (None, digest_of_rows(rows)):
+            raise refused(self.path, f"is damaged: its table {table} is not what was written")
+        return rows
 
     def _job(self, column: str, value: str | int) -> Job | None:
         query = f"SELECT rank, id, kind, cohort FROM jobs WHERE {column} = ?"
@@ -269,5 +326,8 @@ class LedgerReader:
         if row is None:
             return None
         rank, name, kind, cohort = row
-        spec, inputs = read_spec(self.db, rank)
+        try:
+            spec, inputs = read_spec(self.db, rank)
+        except ValueError as error:
+            raise as_damage(self.path, error) from error
         return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()

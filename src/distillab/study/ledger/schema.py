@@ -7,12 +7,22 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import xxhash
+
 from distillab.canonical import JsonObject, canonical_json
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import StoredJob
 from distillab.study.ledger.state import JobState
 
 SCHEMA = 2
+TABLES = ("meta", "jobs", "specs", "parts", "needs", "totals", "conditions", "cells")
+# What does not change while a study runs, as texts in order: these have digests, which are checked.
+SEALED = {
+    "conditions": "SELECT condition FROM conditions ORDER BY rank",
+    "cells": "SELECT cell FROM cells ORDER BY rank",
+    "parts": "SELECT text FROM parts ORDER BY part",
+    "specs": "SELECT plain || ' ' || parts || ' ' || condition FROM specs ORDER BY rank",
+}
 
 # What many jobs share is written once, as a part: a spec consists of a part for its plain values and one for
 # each of its mappings. Jobs are referred to by their rank in the plan, and what changes while a study runs is
@@ -74,6 +84,7 @@ def fill(
     for table, rows in designs.items():
         numbered = ((rank, canonical_json(row)) for rank, row in enumerate(rows))
         db.executemany(f"INSERT INTO {table} VALUES (?, ?)", numbered)
+    _seal(db)
     for statement in _INDICES:
         db.execute(statement)
 
@@ -102,6 +113,28 @@ def extend(db: sqlite3.Connection, jobs: Iterable[StoredJob], cells: Iterable[Ce
     db.execute("DELETE FROM cells")
     rows = ((rank, canonical_json(cell.as_dict())) for rank, cell in enumerate(cells))
     db.executemany("INSERT INTO cells VALUES (?, ?)", rows)
+    _seal(db)
+
+
+def digest_key(table: str) -> str:
+    """Return the fact of a ledger that is the digest of a table of the design."""
+    return f"digest of {table}"
+
+
+def sealed_rows(db: sqlite3.Connection, table: str) -> list[str]:
+    """Return the rows of a table that has a digest, one text each, in order."""
+    return [text for (text,) in db.execute(SEALED[table])]
+
+
+def digest_of_rows(rows: Iterable[str]) -> str:
+    """Return the digest of the rows of a table."""
+    return xxhash.xxh3_64_hexdigest("\n".join(rows).encode())
+
+
+def _seal(db: sqlite3.Connection) -> None:
+    """Write the digests of the tables that stay as they were planned."""
+    digests = [(digest_key(table), digest_of_rows(sealed_rows(db, table))) for table in SEALED]
+    db.executemany("REPLACE INTO meta VALUES (?, ?)", digests)
 
 
 def _write_jobs(
@@ -175,6 +208,7 @@ def upgrade(db: sqlite3.Connection) -> None:
     fill(db, meta, jobs, (), ())
     for table in ("conditions", "cells"):
         db.execute(f"INSERT INTO {table} SELECT * FROM {table}_before")
+    _seal(db)
     columns = "state, waiting, deaths, host, pid, heartbeat, seconds, error"
     db.execute(f"UPDATE jobs SET ({columns}) = (SELECT {columns} FROM jobs_before WHERE id = jobs.id)")
     for table in ("meta", "jobs", "needs", "conditions", "cells"):

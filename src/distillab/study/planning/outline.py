@@ -272,7 +272,12 @@ def make_plan(spec: StudySpec, dataset: Dataset, device: torch.device) -> Plan:
 
 
 def tuned_plan(
-    spec: StudySpec, dataset: Dataset, device: torch.device, progress: Progress | None = None
+    spec: StudySpec,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress | None = None,
+    *,
+    used: Mapping[str, NumericsConfig] | None = None,
 ) -> Plan:
     """Return the plan of a study in which each network uses the numerics that are fastest on a device.
 
@@ -284,6 +289,7 @@ def tuned_plan(
         dataset: Its data.
         device: Where it will run.
         progress: Called with (stage, done, total).
+        used: The numerics of each network, if they were chosen before.
 
     Raises:
         RequestError: The data cannot reach a level, or a network or method cannot serve the data.
@@ -300,6 +306,8 @@ def tuned_plan(
         {'resnet8': 'fp32 channels_last eager'}
     """
     outline = Outline.of(spec, dataset, device=device, progress=progress)
+    if used is not None:
+        return outline.plan_under(used)
     numerics = choose_numerics(outline.context, outline.workloads(), device, progress)
     return outline.plan(numerics, device)
 

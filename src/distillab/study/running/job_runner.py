@@ -11,6 +11,7 @@ import torch
 
 from distillab.artefacts import WEIGHTS, OutputsRecord, RunRecord
 from distillab.data.examples import Examples
+from distillab.integrity import check_file
 from distillab.methods import MethodSpec
 from distillab.modalities import Normalization, normalization_of
 from distillab.models.object_files import located
@@ -75,7 +76,9 @@ class JobRunner:
             DiskFullError: An artifact could not be written.
         """
         store = self.folder.store
-        missing = [job for job in jobs if not store.has(job.kind, job.id)]
+        missing = [job for job in jobs if not store.is_sound(job.kind, job.id)]
+        for job in missing:
+            store.discard(job.kind, job.id)
         results: dict[str, float | DivergenceError] = {job.id: 0.0 for job in jobs}
         if not missing:
             return results
@@ -233,10 +236,9 @@ def initial_weights(start: PlannedStart | None, job: str, store: Store) -> Initi
     if start is None:
         return None
     if isinstance(start, RunStart):
-        record, weights = (
-            store.run_record(start.kind, start.job),
-            store.folder(start.kind, start.job) / WEIGHTS,
-        )
+        record = store.run_record(start.kind, start.job)
+        weights = store.folder(start.kind, start.job) / WEIGHTS
+        check_file(weights)
         return InitialWeights(
             weights,
             start.job,

@@ -52,7 +52,7 @@ def _take(store: Store, others: Sequence[Store], kind: TrainedKind, job: str) ->
     if store.has(kind, job):
         return False
     for other in others:
-        if other.has(kind, job):
+        if other.is_sound(kind, job):
             with store.writing(kind, job) as draft:
                 shutil.copytree(other.folder(kind, job), draft, copy_function=_link, dirs_exist_ok=True)
             return True

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import torch
 
-from distillab.errors import DiskFullError
+from distillab.errors import DiskFullError, RequestError
 from distillab.machine import tune_allocator
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
 from distillab.study.ledger import Ledger
 from distillab.study.ledger.ledger import HEARTBEAT_SECONDS
 from distillab.study.running.job_runner import JobRunner
+from distillab.study.running.lost import put_back_needed
 from distillab.study.store import raising_disk_full
 from distillab.training.loop.results import DivergenceError
 from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
@@ -85,7 +86,9 @@ def _attempt(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> None:
 
 
 def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | None:
-    """Run jobs and record how each ended. Return the error, formatted, if it ended all of them."""
+    """Run jobs and record how each ended. Return the error, formatted, if it ended all of them.
+
+    If what they read is damaged or missing and can be made again, they wait in the queue until it was."""
     try:
         results = runner.run(jobs)
     except DiskFullError:
@@ -94,6 +97,8 @@ def _run_together(runner: JobRunner, ledger: Ledger, jobs: list[Job]) -> str | N
         if is_gpu_lost(error):
             _give_up(ledger, jobs, error)
             raise  # every other job would fail in this process; another one has to run them
+        if put_back_needed(runner.folder, ledger, jobs, error):
+            return None
         return format_error(error)
     for name, result in results.items():
         if isinstance(result, DivergenceError):
@@ -127,8 +132,8 @@ def format_error(error: Exception) -> str:
 class Heartbeat:
     """Renews the lease on jobs from a thread and a connection of its own while the ``with`` block runs.
 
-    A heartbeat that the ledger refuses (it is locked, the disk is full) is skipped, and the next one makes up
-    for it. If none succeeds, another worker runs the jobs as well, with the same result.
+    A heartbeat that the ledger refuses (it is locked or damaged, the disk is full) is skipped, and the next
+    one makes up for it. If none succeeds, another worker runs the jobs as well, with the same result.
 
     Args:
         path: The ledger's file.
@@ -151,6 +156,6 @@ class Heartbeat:
     def _renew(self) -> None:
         # Most test-sized jobs end before the first heartbeat and need no connection.
         while not self._ended.wait(self._every):
-            with contextlib.suppress(sqlite3.OperationalError), Ledger(self._path) as ledger:
+            with contextlib.suppress(sqlite3.OperationalError, RequestError), Ledger(self._path) as ledger:
                 for job in self._jobs:
                     ledger.heartbeat(job)

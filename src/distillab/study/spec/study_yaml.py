@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from distillab.bounded_yaml import checked_node, values_of_node
+from distillab.data.raw import regular_file
 from distillab.errors import RequestError
 
 _TEXT = "tag:yaml.org,2002:str"
@@ -61,7 +62,7 @@ def read_study_yaml(path: Path) -> Any:
         distillab.errors.RequestError: missing.yaml: cannot read the study file (No such file or directory)
     """
     try:
-        return load_study_yaml(path.read_text(encoding="utf-8"))
+        return load_study_yaml(regular_file(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise RequestError(f"cannot read the study file ({reason})", where=str(path)) from error

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
+from distillab.integrity import read_checked
 from distillab.models import InputSpec, inspect_network
 from distillab.models.ensemble import best_member
 from distillab.models.input_transforms import rescale_inputs, set_interpolation
@@ -69,7 +70,7 @@ class InitialWeights:
         if self.run == "teacher":
             fresh = self.fresh_classifier or fresh_classifier
             head = inspect_network(network, inputs, classes=classes, name=name).taps.classifier
-            state = best_member(load_file(self.path))
+            state = best_member(load(read_checked(self.path)))
             kept = keep_fitting(network, state, name=name, head=head, fresh_classifier=fresh)
             preprocess_inputs(network, self.inputs, self.interpolation)
             return kept

@@ -24,6 +24,7 @@ from distillab.artefacts import (
 from distillab.canonical import JsonObject
 from distillab.data.class_map import ClassMap
 from distillab.data.examples import Examples
+from distillab.integrity import read_checked_json, reading
 from distillab.modalities.views.dihedral import SYMMETRIES
 from distillab.models import Ensemble, InputSpec, NetworkInfo, OrbitMean, inspect_network
 from distillab.models.black_box import BlackBox
@@ -137,6 +138,10 @@ class CacheReference:
         """Return the cache, for the examples of a pool."""
         return TeacherCache(caches, self.facts, self.stored, rows=len(train.pool.items))
 
+    def place(self, caches: Path) -> Path:
+        """Return the folder of the cache, whether it exists or not."""
+        return caches / TeacherCache.name_of(self.facts, self.stored)
+
     def write(self, folder: Path, name: str = CACHE) -> None:
         """Write the reference into a stage 2 folder."""
         held = {"facts": self.facts, "kept": self.stored.as_dict(), "view_seed": self.view_seed}
@@ -146,11 +151,12 @@ class CacheReference:
 
     @classmethod
     def read(cls, folder: Path, name: str = CACHE) -> CacheReference:
-        """Return the reference in a stage 2 folder."""
-        held = json.loads((folder / name).read_text())
-        stored = CacheFormat.from_dict(held["kept"])
-        members, originals = held.get("members", 1), held.get("originals", False)
-        return cls(held["facts"], stored, held["view_seed"], members, originals)
+        """Return the reference in a stage 2 folder. Raises DamagedFileError if it is none."""
+        held = read_checked_json(folder / name)
+        with reading(folder / name):
+            stored = CacheFormat.from_dict(held["kept"])
+            members, originals = held.get("members", 1), held.get("originals", False)
+            return cls(held["facts"], stored, held["view_seed"], members, originals)
 
 
 def teacher_outputs(

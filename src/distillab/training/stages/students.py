@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from distillab.artefacts import CACHE, RunRecord
+from distillab.integrity import was_written
 from distillab.models import OutputShapes
 from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import StepCallback, train_cohort
@@ -260,7 +261,7 @@ def _cached(
     device: torch.device,
 ) -> _OpenTeacher | None:
     """Return the cached outputs of a teacher, or None if they are not all that is needed."""
-    if outputs_folder is None or caches is None or not (outputs_folder / CACHE).exists():
+    if outputs_folder is None or caches is None or not was_written(outputs_folder / CACHE):
         return None
     reference = CacheReference.read(outputs_folder)
     if not needs & (STORABLE | LIVE) <= reference.stored.needs:
@@ -269,7 +270,7 @@ def _cached(
     seen = original_recipe(recipe) if reference.originals else recipe
     stored = reference.open(caches, train).read(train, seen.view_spec, reference.view_seed)
     if "strong_view" in needs:
-        if not (outputs_folder / STRONG_CACHE).exists():
+        if not was_written(outputs_folder / STRONG_CACHE):
             return None
         more = CacheReference.read(outputs_folder, STRONG_CACHE)
         views = strong_recipe(train, recipe).view_spec

@@ -16,6 +16,7 @@ from distillab.forkserver import MainModule, main_module, without_main, workers_
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
 from distillab.study.running.worker import format_error
+from distillab.user_code import CodeRule, code_rule, set_code_rule
 
 DISK_FULL_EXIT = 28  # errno.ENOSPC: tells the parent why a worker ended
 MAX_FAILED_STARTS = 3  # in a row and with the same error, after which a start is not tried again
@@ -24,17 +25,21 @@ WorkerBody = Callable[[str, str], None]
 """What a worker process runs, given the path of the study's folder and the device."""
 
 
-def run_body(main: MainModule | None, body: WorkerBody, path: str, device: str, errors: Connection) -> None:
+def run_body(
+    main: MainModule | None, rule: CodeRule, body: WorkerBody, path: str, device: str, errors: Connection
+) -> None:
     """Run the body of a worker process. An error that it raises is sent to the parent instead of printed.
 
     Args:
         main: What to import first, for what it defines.
+        rule: What happens to code that the study names.
         body: What to run.
         path: The study's folder.
         device: Where to compute.
         errors: Receives the error in one line, and its traceback.
     """
     try:
+        set_code_rule(rule)
         if main is not None:
             main.load()
         body(path, device)
@@ -192,7 +197,7 @@ class Crew:
         receiving, sending = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=run_body,
-            args=(main_module(), self._body, str(self._folder.path), self._device, sending),
+            args=(main_module(), code_rule(), self._body, str(self._folder.path), self._device, sending),
             daemon=True,
         )
         with without_main():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import Tensor
 from distillab.artefacts import CACHE, write_atomically
 from distillab.canonical import JsonObject, canonical_json, spec_id
 from distillab.data.examples import Examples
+from distillab.integrity import DamagedFileError, read_checked_json, reading
 from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.teachers.cache.format import CacheFormat
@@ -52,6 +54,62 @@ class FillResult:
     bytes: int
 
 
+def check_cache(folder: Path) -> bool:
+    """Check all records of a cache. Return False if some were written without digests.
+
+    Raises:
+        DamagedFileError: A file is missing or damaged.
+
+    Example:
+        >>> check_cache(Path("nowhere"))
+        Traceback (most recent call last):
+        distillab.integrity.DamagedFileError: nowhere/cache.json: is missing ...
+    """
+    verified = [shard.check_all() for shard in _stored_shards(folder)]
+    return all(verified)
+
+
+def remove_damage(folder: Path) -> None:
+    """Remove what is damaged in a cache, for it to be computed again: the shards with damaged records.
+
+    If its ``cache.json`` is, the cache cannot be read at all and is removed as a whole.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / "8f0c"
+        >>> folder.mkdir()
+        >>> remove_damage(folder)
+        >>> folder.exists()
+        False
+    """
+    try:
+        shards = _stored_shards(folder)
+    except DamagedFileError:
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for shard in shards:
+        with shard.locked(wait=True):
+            try:
+                shard.check_all()
+            except DamagedFileError:
+                shard.remove()
+
+
+def _stored_shards(folder: Path) -> list[RecordFiles]:
+    """Return the shards in the folder of a cache."""
+    file = folder / CACHE
+    identity = read_checked_json(file)
+    with reading(file):
+        stored = CacheFormat.from_dict(identity["kept"])
+        if spec_id(identity) != folder.name:
+            raise DamagedFileError(file, "holds other facts than those of this teacher")
+    return [RecordFiles(folder, _shard_name(number), stored.arrays) for number in range(MOST_SHARDS)]
+
+
+def _shard_name(number: int) -> str:
+    return f"{number:02d}"
+
+
 class TeacherCache:
     """The outputs of one teacher by example and view, in a folder named by the content address of ``facts``.
 
@@ -68,7 +126,7 @@ class TeacherCache:
         rows: Items in the pool.
 
     Raises:
-        RuntimeError: The folder holds other facts than its name stands for.
+        DamagedFileError: The folder holds other facts than its name stands for.
 
     Example:
         >>> import tempfile
@@ -91,11 +149,18 @@ class TeacherCache:
     def __init__(self, root: Path, facts: JsonObject, stored: CacheFormat, rows: int) -> None:
         identity = {**facts, "kept": stored.as_dict()}
         self.stored = stored
-        self.folder = root / spec_id(identity)
+        self.folder = root / self.name_of(facts, stored)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._check_identity(canonical_json(identity))
         shards = min(MOST_SHARDS, max(1, rows // ROWS_PER_SHARD))
-        self._shards = [RecordFiles(self.folder, f"{number:02d}", stored.arrays) for number in range(shards)]
+        self._shards = [
+            RecordFiles(self.folder, _shard_name(number), stored.arrays) for number in range(shards)
+        ]
+
+    @staticmethod
+    def name_of(facts: JsonObject, stored: CacheFormat) -> str:
+        """Return the name of the folder of a cache: the content address of its facts."""
+        return spec_id({**facts, "kept": stored.as_dict()})
 
     @property
     def bytes(self) -> int:
@@ -149,8 +214,8 @@ class TeacherCache:
         if not file.exists():
             with write_atomically(file) as draft:
                 draft.write_text(identity)
-        if json.loads(file.read_text()) != json.loads(identity):
-            raise RuntimeError(f"{file} holds other facts than those of this teacher")
+        if read_checked_json(file) != json.loads(identity):
+            raise DamagedFileError(file, "holds other facts than those of this teacher")
 
     def _fill_shard(
         self,

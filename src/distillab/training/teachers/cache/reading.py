@@ -10,8 +10,8 @@ import torch
 from distillab.data.examples import Examples, Indices
 from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
-from distillab.training.teachers.cache.format import CacheFormat
-from distillab.training.teachers.cache.records import RecordFiles
+from distillab.training.teachers.cache.format import Arrays, CacheFormat
+from distillab.training.teachers.cache.records import Keys, RecordFiles
 from distillab.training.teachers.cache.views import find_keys, view_keys
 
 
@@ -71,6 +71,8 @@ class CachedOutputs:
         self._shard = np.repeat(np.arange(len(keys)), [len(each) for each in keys])[order]
         self._record = np.concatenate([np.arange(len(each)) for each in keys])[order]
         held = {number: len(each) for number, each in enumerate(keys) if len(each)}
+        self._shards = shards
+        self._digests = {number: shards[number].digests(count) for number, count in held.items()}
         self._rows = {
             name: {number: shards[number].rows(name, count) for number, count in held.items()}
             for name in stored.arrays
@@ -86,6 +88,7 @@ class CachedOutputs:
 
         Raises:
             CacheMissError: The outputs for a view are not stored.
+            DamagedFileError: Stored outputs are not what was written.
         """
         wanted, _ = view_keys(self._views, self._images, positions, epoch, self._seed)
         places = find_keys(self._keys, wanted)
@@ -99,4 +102,12 @@ class CachedOutputs:
                 here = shards == number
                 rows[here] = self._rows[name][number][records[here]]
             arrays[name] = rows
+        self._check(wanted, shards, records, arrays)
         return self._stored.decode(arrays, device)
+
+    def _check(self, keys: Keys, shards: Indices, records: Indices, arrays: Arrays) -> None:
+        for number in np.unique(shards):
+            held, here = self._digests[number], shards == number
+            if held is not None:
+                rows = {name: array[here] for name, array in arrays.items()}
+                self._shards[number].check(records[here], keys[here], rows, held[records[here]])
