@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,44 +16,9 @@ from distillab.data.examples import Pool
 from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.data.targets import Labels
 from distillab.errors import RequestError
-from distillab.sources import ImageSource, RawSplit, RawSplits, Source, parse_source
+from distillab.sources import Source, parse_source
 from distillab.sources.ingest import load_dataset
-
-Split = Sequence[tuple[int, int]]  # (content, label) of each image
-
-
-def picture(content: int) -> npt.NDArray[np.uint8]:
-    return np.random.default_rng(content).integers(0, 256, (4, 4), dtype=np.uint8)
-
-
-class Made(ImageSource):
-    """A synthetic source: equal content gives equal pixels, and content below 0 is damaged."""
-
-    train: tuple[tuple[int, int], ...]
-    given_val: tuple[tuple[int, int], ...] | None = None
-    given_test: tuple[tuple[int, int], ...] | None = None
-    class_names: tuple[str, ...] = ("a", "b")
-
-    def read(self) -> RawSplits:
-        splits = {"train": self.train, "val": self.given_val, "test": self.given_test}
-        raw = {name: self.raw(name, split) for name, split in splits.items() if split is not None}
-        return RawSplits(self.class_names, raw["train"], raw.get("val"), raw.get("test"))
-
-    def raw(self, name: str, split: Split) -> RawSplit:
-        images = [b"damaged" if content < 0 else picture(content) for content, _ in split]
-        labels = np.array([label for _, label in split], dtype=np.int64)
-        return RawSplit(
-            images, Labels(labels, len(self.class_names)), [f"{name}[{row}]" for row in range(len(split))]
-        )
-
-
-def made(train: Split, **keys: Any) -> Made:
-    return Made(train=tuple(train), **{k: tuple(v) if k.startswith("given") else v for k, v in keys.items()})
-
-
-def images(start: int, count: int, classes: int = 2) -> list[tuple[int, int]]:
-    """Return different images with alternating labels."""
-    return [(start + row, row % classes) for row in range(count)]
+from support.made_images import Made, images, made, picture
 
 
 def contents(dataset: Dataset) -> dict[str, set[bytes]]:
@@ -333,79 +295,3 @@ def test_groups_that_share_an_image_stay_together() -> None:
     group = np.array([0, 0, 1, 1, 2, 2, 3, 3])
     codes = np.array([0, 1, 1, 2, 3, 4, 5, 6])
     assert inseparable(group, codes).tolist() == [0, 0, 0, 0, 1, 1, 2, 2]
-
-
-class Grouped(Made):
-    """A source of images whose group is the hundreds digit of their content."""
-
-    def read(self) -> RawSplits:
-        raw = super().read()
-        given = {
-            name: replace(split, groups=np.array([content // 100 for content, _ in getattr(self, key)]))
-            for (name, split), key in zip(
-                raw.given().items(), ("train", "given_test" if raw.val is None else "given_val"), strict=False
-            )
-        }
-        return replace(raw, **given, group_names=tuple(f"patient {g}" for g in range(10)))
-
-
-def test_splits_by_group_have_disjoint_groups() -> None:
-    source = Grouped(
-        train=tuple(pair for group in range(8) for pair in images(100 * group, 6)), split_by="group"
-    )
-    dataset = load_dataset(source)
-    sets = [dataset.train, dataset.val, dataset.eval["test"]]
-    names = [set(each.groups.tolist()) for each in sets if each.groups is not None]
-    assert [len(each) for each in names] == [5, 1, 2]
-    assert len(set().union(*names)) == 8
-    assert dataset.digest == load_dataset(source).digest
-    assert set(load_dataset(source.model_copy(update={"split_seed": 1})).val.groups) != names[1]
-
-
-def test_image_in_two_groups_keeps_them_in_one_split() -> None:
-    train = [pair for group in range(6) for pair in images(100 * group, 4)]
-    both = [pair for pair in train if pair[0] < 100]  # group 0 again, in group 5 by its position below
-
-    class Shared(Grouped):
-        def read(self) -> RawSplits:
-            raw = super().read()
-            assert raw.train.groups is not None
-            groups = np.concatenate([raw.train.groups[: -len(both)], np.full(len(both), 5)])
-            return replace(raw, train=replace(raw.train, groups=groups))
-
-    for seed in range(5):
-        dataset = load_dataset(Shared(train=(*train, *both), split_by="group", split_seed=seed))
-        for each in (dataset.train, dataset.val, dataset.eval["test"]):
-            assert each.groups is not None
-            assert (0 in each.groups) == (5 in each.groups)
-
-
-def test_infeasible_splits_by_group_are_refused() -> None:
-    with pytest.raises(RequestError, match="examples do not have groups"):
-        load_dataset(made(images(0, 40), split_by="group"))
-    two = [pair for group in range(2) for pair in images(100 * group, 20)]
-    with pytest.raises(
-        RequestError,
-        match=r"2 classes lie in too few groups .*'a' \(2\), 'b' \(2\) .*allowed: at least 3 groups",
-    ):
-        load_dataset(Grouped(train=tuple(two), split_by="group"))
-
-
-def test_given_splits_that_share_groups_are_refused_or_noted() -> None:
-    train = [pair for group in range(4) for pair in images(100 * group, 6)]
-    test = [*images(110, 6), *images(500, 6)]
-    shared = Grouped(train=tuple(train), given_test=tuple(test), split_by="group")
-    with pytest.raises(
-        RequestError, match=r"split_by: groups in train and in the given test: 1 \('patient 1'\)"
-    ):
-        load_dataset(shared)
-    by_image = load_dataset(Grouped(train=tuple(train), given_test=tuple(test)))
-    note = "Groups in train and in test: 1 ('patient 1'); `split_by: group` keeps them apart."
-    assert note in by_image.report.notes
-
-
-def test_carved_splits_that_share_groups_are_noted() -> None:
-    train = tuple(pair for group in range(3) for pair in images(100 * group, 20))
-    [note] = [each for each in load_dataset(Grouped(train=train)).report.notes if "in test" in each]
-    assert note.startswith("Groups in train and in test: 3")
-    assert not any("in test" in each for each in load_dataset(made(images(0, 40))).report.notes)
