@@ -103,16 +103,19 @@ def _inspect_dense(
     model: DenseNetwork, logits: Tensor, events: list[Event], classes: int | None, name: str
 ) -> NetworkInfo:
     """The shapes of a network that gives outputs for many cells, and the taps that it declares."""
-    width = logits.shape[-1] - CELL_COLUMNS
+    width = logits.shape[-1] - model.columns
     if logits.ndim != 3 or width != (classes or width):
         raise RequestError(
-            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + CELL_COLUMNS}]",
+            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + model.columns}]",
             where=name,
         )
     last = {event.path: event.shape for event in events}
     maps = tuple(stage.map_shape(last[stage.path]) for stage in model.taps.stages)
     attention = tuple((height, width) for _, height, width in maps)
-    return NetworkInfo(OutputShapes(width, None, maps, attention, logits.shape[1]), model.taps)
+    shapes = OutputShapes(
+        width, None, maps, attention, logits.shape[1], identities=model.columns > CELL_COLUMNS
+    )
+    return NetworkInfo(shapes, model.taps)
 
 
 def _dry_run(model: nn.Module, inputs: InputSpec, name: str) -> tuple[Tensor, list[Event]]:

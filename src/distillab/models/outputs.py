@@ -39,7 +39,7 @@ class Outputs:
     """Outputs of one network for one batch of N examples. What was not needed is None or empty.
 
     Attributes:
-        logits: float ``[N, classes]``; ``[N, cells, classes + 10]`` of a detector.
+        logits: float ``[N, classes]``; ``[N, cells, classes + 10]`` of a detector, or more columns.
         embedding: float ``[N, D]``, the input of the classifier.
         maps: Feature maps ``[N, C, H, W]``, one per stage, from shallow to deep.
         attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``.
@@ -70,6 +70,7 @@ class OutputShapes:
         maps: (channels, height, width) of each stage's feature maps.
         attention: (height, width) of each stage's attention map.
         cells: Number of cells of a network that gives ``[N, cells, classes + 10]``; 0 for all others.
+        identities: Whether its cells have embeddings of identities as well.
 
     Example:
         >>> OutputShapes(10, 64, ((16, 32, 32),), ((32, 32),)).embedding
@@ -81,6 +82,7 @@ class OutputShapes:
     maps: tuple[tuple[int, int, int], ...] = ()
     attention: tuple[tuple[int, int], ...] = ()
     cells: int = 0
+    identities: bool = False
 
 
 def attention_map(features: Tensor) -> Tensor:

@@ -99,7 +99,8 @@ class CacheFormat:
     def as_dict(self) -> JsonObject:
         """Return a JSON form."""
         rest = {} if self.top_k is None else {"rest": "kept"}
-        shapes = {name: value for name, value in asdict(self.shapes).items() if name != "cells"}  # always 0
+        of_cells = {"cells", "identities"}  # of networks whose outputs are not stored
+        shapes = {name: value for name, value in asdict(self.shapes).items() if name not in of_cells}
         return {"needs": sorted(self.needs), "shapes": shapes, "top_k": self.top_k, **rest}
 
     @classmethod
