@@ -119,17 +119,14 @@ def test_unsure_detections_continue_tracks_and_begin_none() -> None:
     assert identities([sure[0], too_unsure[1]]) == [[0], []]
 
 
-def test_embeddings_decide_where_two_walkers_meet() -> None:
-    # Both stop where they meet and turn round, which motion alone takes for passing by.
-    left = [0.0, 4, 8, 12, 15, 17, 18, 18, 17, 15, 12, 8, 4, 0]
+@pytest.mark.parametrize("swapped", [False, True])
+def test_embeddings_decide_where_two_walkers_meet(swapped: bool) -> None:
     looks = np.eye(2)
-    frames = [
-        FoundObjects(
-            time, np.array([[x, 0.0, x + 10, 20.0], [40 - x, 0.0, 50 - x, 20.0]]), np.ones(2), looks
-        )
-        for time, x in enumerate(left)
-    ]
-    assert identities(frames) == [[0, 1]] * len(left)
+    apart = np.array([[0.0, 0.0, 10.0, 20.0], [8.0, 0.0, 18.0, 20.0]])
+    together = np.array([[4.0, 0.0, 14.0, 20.0]] * 2)
+    after = looks[::-1] if swapped else looks
+    frames = [FoundObjects(0, apart, np.ones(2), looks), FoundObjects(1, together, np.ones(2), after)]
+    assert identities(frames) == [[0, 1], [1, 0] if swapped else [0, 1]]
 
 
 @given(st.lists(st.tuples(st.floats(0, 80), st.floats(0.1, 1)), max_size=8), st.integers(1, 6))
