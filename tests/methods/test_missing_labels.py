@@ -13,6 +13,7 @@ from distillab.methods.divergence import cross_entropy, label_loss
 from distillab.methods.robust.weighting import weighted_label_loss
 from distillab.models import Outputs
 from support.methods import (
+    OF_CLASSIFIERS,
     EARLY,
     GROUPS,
     LABELS,
@@ -41,7 +42,7 @@ NEED_ALL = [
     "worst_group_kd",
     "wsld",
 ]
-OTHERS = [name for name in methods if name not in NEED_ALL]
+OTHERS = [name for name in OF_CLASSIFIERS if name not in NEED_ALL]
 
 
 def batch_of(name: str, labels: torch.Tensor = HALF) -> Batch:

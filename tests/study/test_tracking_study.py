@@ -86,11 +86,17 @@ def test_folders_of_motchallenge_are_studied_like_drawn_sequences(
     ("changes", "line"),
     [
         ({"task": "classification"}, "the task classification learns from labels, and the data hold tracks"),
-        ({"students": ["fcos_resnet_s"]}, "students: the task tracking needs networks for tracking (allowed: "),
+        (
+            {"students": ["fcos_resnet_s"]},
+            "students: the task tracking needs networks for tracking (allowed: ",
+        ),
         ({"teacher": {"model": "fcos_resnet_s"}}, "teacher: the task tracking needs networks for tracking"),
         ({"students": ["fairmot_resnet_s@32"]}, "is made of detectors, whose boxes are not averaged"),
         ({"methods": ["ce", "dkd"]}, "method dkd is defined for classification alone, not for tracking"),
-        ({"factors": {"size": [4, 8]}}, "boxes"),
+        (
+            {"factors": {"size": [4, 8]}},
+            "needs one class per example, and these have tracks (task: tracking)",
+        ),
         ({"task": "detection"}, "students: the task detection needs detectors"),
         (
             {"data": {"source": "drawn_boxes", "images": 20, "test_images": 8, "resolution": 48}},

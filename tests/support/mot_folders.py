@@ -14,7 +14,9 @@ from distillab.sources.drawn_tracks import DrawnSequence, DrawnTracks
 MotLayout = Literal["mot15", "mot17"]
 
 
-def drawn_sequence(frames: int = 12, walkers: int = 3, number: int = 0, resolution: int = 64) -> DrawnSequence:
+def drawn_sequence(
+    frames: int = 12, walkers: int = 3, number: int = 0, resolution: int = 64
+) -> DrawnSequence:
     """Return a short drawn sequence."""
     return DrawnTracks(frames=frames, walkers=walkers, resolution=resolution).drawn("train", number)
 

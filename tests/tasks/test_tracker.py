@@ -51,9 +51,7 @@ def walk(*places: float | None, confidence: float = 1.0) -> list[FoundObjects]:
     return [
         FoundObjects(time, np.empty((0, 4)), np.empty(0), np.empty((0, 1)))
         if place is None
-        else FoundObjects(
-            time, np.array([[place, 0.0, place + 10, 20.0]]), np.full(1, confidence), ONE_LOOK
-        )
+        else FoundObjects(time, np.array([[place, 0.0, place + 10, 20.0]]), np.full(1, confidence), ONE_LOOK)
         for time, place in enumerate(places)
     ]
 

@@ -35,7 +35,10 @@ def perfect_outputs(labels: Tensor = LABELS) -> Tensor:
     boxes, counted = labels[..., 1:5], labels[..., 0] >= 0
     cells = center_cells(CELLS, boxes)
     scores = torch.full((len(labels), len(CELLS), 1), -20.0)
-    coded, looks = torch.zeros(len(labels), len(CELLS), 4), torch.zeros(len(labels), len(CELLS), EMBEDDING_SIZE)
+    coded, looks = (
+        torch.zeros(len(labels), len(CELLS), 4),
+        torch.zeros(len(labels), len(CELLS), EMBEDDING_SIZE),
+    )
     looks[..., -1] = 1
     empty = torch.zeros(1, len(CELLS), 1)
     coder = DenseOutputs(empty, empty.expand(-1, -1, 4), empty[..., 0], CELLS, CENTERS)
@@ -171,7 +174,9 @@ def test_the_task_measures_detections_and_tracks() -> None:
 
 
 def test_a_student_equal_to_its_teacher_has_no_divergence() -> None:
-    outputs = build_model("fairmot_resnet_s", classes=1, inputs=InputSpec(3, 32, 32))(torch.randn(2, 3, 32, 32))
+    outputs = build_model("fairmot_resnet_s", classes=1, inputs=InputSpec(3, 32, 32))(
+        torch.randn(2, 3, 32, 32)
+    )
     assert Tracking().divergence(outputs, outputs, 2.0).abs().max() < 1e-6
 
 

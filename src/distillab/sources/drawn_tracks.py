@@ -165,16 +165,17 @@ class DrawnTracks(ImageSource):
             if _area(shown) < _LEAST_SHOWN * _area(box):
                 continue
             visibility = float((owner == number).sum()) / (np.pi / 4 * _area(box))
-            found.append(
-                DrawnObject(number, (shown[0], shown[1], shown[2], shown[3]), min(1.0, visibility))
-            )
+            found.append(DrawnObject(number, (shown[0], shown[1], shown[2], shown[3]), min(1.0, visibility)))
         return pixels.round().clip(0, 255).astype(np.uint8), tuple(found)
 
     def _split(self, sequences: list[tuple[int, DrawnSequence]], frames: range) -> RawSplit:
         places = [(number, frame) for number, _ in sequences for frame in frames]
         by_number = dict(sequences)
         rows = [
-            [(0, *each.box, number * self.walkers + each.identity) for each in by_number[number].objects[frame]]
+            [
+                (0, *each.box, number * self.walkers + each.identity)
+                for each in by_number[number].objects[frame]
+            ]
             for number, frame in places
         ]
         numbers = np.array(places, dtype=np.int64)

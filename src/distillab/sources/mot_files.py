@@ -118,7 +118,9 @@ def read_sequence(folder: Path) -> MotSequence:
             left_out += 1
         elif row.identity in rows.setdefault(frame, {}):
             raise RequestError(
-                f"id {row.identity} occurs twice in frame {frame}", where=where, allowed="an id once per frame"
+                f"id {row.identity} occurs twice in frame {frame}",
+                where=where,
+                allowed="an id once per frame",
             )
         else:
             rows[frame][row.identity] = row
@@ -176,5 +178,7 @@ def _images(folder: Path, facts: Mapping[str, str] | None) -> list[Path]:
     if missing or not length:
         what = f"frame {missing[0]} has no image" if missing else "there is no frame"
         more = f", nor have {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise RequestError(what + more, where=str(inside), allowed="images called 000001.jpg, 000002.jpg, ...")
+        raise RequestError(
+            what + more, where=str(inside), allowed="images called 000001.jpg, 000002.jpg, ..."
+        )
     return [present[frame] for frame in range(1, length + 1)]

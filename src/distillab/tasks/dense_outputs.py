@@ -65,13 +65,11 @@ class DenseOutputs:
     @classmethod
     def of(cls, outputs: Tensor) -> DenseOutputs:
         """Return the parts of the outputs of a detector, in float32 at least."""
-        code = int(outputs[0, 0, -1])
+        code = int(outputs[0, 0, -1].detach())
         further = EMBEDDING_SIZE if code == CENTERS else 0
         classes = outputs.shape[2] - CELL_COLUMNS - further
         widths = [classes, _BOX, _QUALITY, further, _ANCHOR, _CODE]
-        scores, boxes, quality, embedding, anchors, _ = torch.split(
-            in_full_precision(outputs), widths, dim=2
-        )
+        scores, boxes, quality, embedding, anchors, _ = torch.split(in_full_precision(outputs), widths, dim=2)
         known = embedding if further else None
         return cls(scores, boxes, quality[..., 0], anchors[0].detach(), code, known)
 

@@ -36,7 +36,9 @@ def must_fit_task(task: Task, shapes: OutputShapes, role: str) -> None:
         role: The key of a study that names the network.
     """
     if task.dense and not (shapes.cells and shapes.identities == task.follows):
-        needed, names = ("networks for tracking", TRACKING_NETWORKS) if task.follows else ("detectors", DETECTORS)
+        needed, names = (
+            ("networks for tracking", TRACKING_NETWORKS) if task.follows else ("detectors", DETECTORS)
+        )
         raise RequestError(
             f"the task {task.name} needs {needed}", where=role, allowed=", ".join(sorted(names))
         )
