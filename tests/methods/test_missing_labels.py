@@ -13,10 +13,10 @@ from distillab.methods.divergence import cross_entropy, label_loss
 from distillab.methods.robust.weighting import weighted_label_loss
 from distillab.models import Outputs
 from support.methods import (
-    OF_CLASSIFIERS,
     EARLY,
     GROUPS,
     LABELS,
+    OF_CLASSIFIERS,
     STAGES,
     STUDENT,
     STUDENT_RAW,

@@ -18,7 +18,12 @@ from support.systems import refusal_of_plan, run_by_command, small_form
 NAME = "tracking"
 DRAWN = {
     "source": "drawn_tracks",
-    **{"sequences": 2, "tested": 2, "frames": 12, "walkers": 3, "resolution": 48, "val": 0.2},
+    "sequences": 2,
+    "tested": 2,
+    "frames": 12,
+    "walkers": 3,
+    "resolution": 48,
+    "val": 0.2,
 }
 UNMASKED = {"foreground_soft_labels": {"mask": "none"}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def test_before_a_moving_camera_only_those_who_come_back_are_taken_for_others() 
                 for time, objects in enumerate(sequence.objects)
                 if walker in [each.identity for each in objects]
             ]
-            returns += sum(after - before > 1 for before, after in zip(seen, seen[1:], strict=False))
+            returns += sum(after - before > 1 for before, after in pairwise(seen))
         found = tracking_metrics(follow_objects(found_in(sequence)), targets_of(sequence))
         objects = sum(map(len, sequence.objects))
         assert found["id_switches"] * objects <= returns and found["mota"] > 0.97
@@ -200,7 +201,7 @@ def disturbed(sequence: DrawnSequence) -> list[TrackedObjects]:
         moved = np.array([each.box for each in kept]).reshape(-1, 4) + rng.normal(0, 1.0, (len(kept), 4))
         numbers = [each.identity + (10 if time > 30 and each.identity == 1 else 0) for each in kept]
         extra = rng.uniform(0, 60, (1, 2))
-        boxes = np.concatenate([moved, np.concatenate([extra, extra + [8, 16]], axis=1)])
+        boxes = np.concatenate([moved, np.concatenate([extra, extra + np.array([8, 16])], axis=1)])
         found.append(TrackedObjects(np.array([*numbers, 99]), boxes))
     return found
 

@@ -53,7 +53,7 @@ TRACKING_SIZES = {
 
 
 class TrackingNetwork(DenseNetwork):
-    """A network for tracking in the manner of FairMOT: images ``[N, C, H, W]`` to ``[N, cells, classes + 42]``.
+    """A network in the manner of FairMOT: images ``[N, C, H, W]`` to ``[N, cells, classes + 42]``.
 
     The columns are those of :mod:`distillab.tasks.dense_outputs`: centers of objects, boxes coded by their
     cell, and an embedding of unit length of the identity. The one feature map that methods learn from is what

@@ -45,6 +45,7 @@ __all__ = [
     "csv",
     "digits",
     "drawn_boxes",
+    "drawn_tracks",
     "folder",
     "huggingface",
     "load_dataset",

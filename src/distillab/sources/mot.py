@@ -50,8 +50,8 @@ class Mot(BoxSource):
     """
 
     gap: Annotated[int, Field(ge=0)] = 25
-    test_sequences: list[str] = []
-    val_sequences: list[str] = []
+    test_sequences: tuple[str, ...] = ()
+    val_sequences: tuple[str, ...] = ()
     detector: Literal["DPM", "FRCNN", "SDP"] = "FRCNN"
 
     @model_validator(mode="after")
@@ -141,7 +141,7 @@ def _split_by_time(
         tested = round(chosen.test * len(frames))
         kept = len(frames) - tested - chosen.gap
     validated = 0 if chosen.val_sequences else max(1, round(chosen.val * kept))
-    if kept - validated < 1 or kept == len(frames) and not chosen.test_sequences:
+    if kept - validated < 1 or (kept == len(frames) and not chosen.test_sequences):
         raise RequestError(
             f"sequence {sequence.name} has {len(frames)} frames to be split by time",
             where=chosen.kind,
