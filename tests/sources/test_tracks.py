@@ -167,7 +167,7 @@ def test_a_frame_without_an_image_is_named(tmp_path: Path) -> None:
     folder = write_sequence(tmp_path / "walk", SEQUENCE)
     for number in (4, 7):
         (folder / "img1" / f"{number:06d}.png").unlink()
-    with pytest.raises(RequestError, match="img1: frame 4 has no image, nor have 1 others"):
+    with pytest.raises(RequestError, match="img1: 2 of 12 frames have no image, first frame 4"):
         load(folder)
 
 

@@ -136,12 +136,11 @@ def _split_by_time(
     chosen: Mot, sequence: MotSequence, frames: Sequence[Place], splits: Mapping[str, list[Place]]
 ) -> None:
     """Append the frames of a sequence to the splits: the last ones to test, those before them to val."""
-    kept = len(frames)
-    if not chosen.test_sequences:
-        tested = round(chosen.test * len(frames))
-        kept = len(frames) - tested - chosen.gap
+    by_time = not chosen.test_sequences
+    tested = round(chosen.test * len(frames)) if by_time else 0
+    kept = len(frames) - tested - chosen.gap * by_time
     validated = 0 if chosen.val_sequences else max(1, round(chosen.val * kept))
-    if kept - validated < 1 or (kept == len(frames) and not chosen.test_sequences):
+    if kept - validated < 1 or (by_time and not tested):
         raise RequestError(
             f"sequence {sequence.name} has {len(frames)} frames to be split by time",
             where=chosen.kind,
@@ -149,8 +148,7 @@ def _split_by_time(
         )
     splits["train"].extend(frames[: kept - validated])
     splits["val"].extend(frames[kept - validated : kept])
-    if not chosen.test_sequences:
-        splits["test"].extend(frames[kept + chosen.gap :])
+    splits["test"].extend(frames[len(frames) - tested :])
 
 
 def _numbered(

@@ -176,9 +176,7 @@ def _images(folder: Path, facts: Mapping[str, str] | None) -> list[Path]:
     length = int(facts["seqlength"]) if facts else max(present, default=0)
     missing = [frame for frame in range(1, length + 1) if frame not in present]
     if missing or not length:
-        what = f"frame {missing[0]} has no image" if missing else "there is no frame"
-        more = f", nor have {len(missing) - 1} others" if len(missing) > 1 else ""
-        raise RequestError(
-            what + more, where=str(inside), allowed="images called 000001.jpg, 000002.jpg, ..."
-        )
+        what = f"{len(missing)} of {length} frames have no image, first frame {missing[0]}" if missing else ""
+        allowed = "images called 000001.jpg, 000002.jpg, ..."
+        raise RequestError(what or "there is no frame", where=str(inside), allowed=allowed)
     return [present[frame] for frame in range(1, length + 1)]
