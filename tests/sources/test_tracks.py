@@ -104,7 +104,7 @@ def test_of_three_copies_of_a_sequence_one_is_read(tmp_path: Path) -> None:
         load(tmp_path, detector="DPM")
 
 
-def test_rows_are_kept_and_counted_as_the_format_says(tmp_path: Path) -> None:
+def test_rows_are_kept_and_counted_by_the_rules_of_the_format(tmp_path: Path) -> None:
     rows = [
         "1,1,5,5,10,20,1,1,1.0",  # a pedestrian
         "1,2,60,5,10,20,1,1,0.5",  # reaches beyond the image

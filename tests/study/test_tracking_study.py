@@ -62,7 +62,7 @@ def test_identities_are_no_part_of_a_student_but_their_embeddings_are(folder: St
     assert len(params) == 1, "classifiers of identities and connectors are not counted as the student's"
 
 
-def test_the_report_names_the_metrics_and_says_what_it_does_not_show(folder: StudyFolder) -> None:
+def test_the_report_names_the_metrics_and_states_what_it_does_not_show(folder: StudyFolder) -> None:
     page = folder.report_file.read_text()
     assert "AP50" in page and "IDF1" in page and "HOTA" in page and "Detections are not drawn" in page
 

@@ -71,7 +71,7 @@ def test_perfect_detections_are_perfect_tracks(number: int) -> None:
     assert found["idf1"] == pytest.approx(1) and found["hota"] == pytest.approx(1)
 
 
-def test_walkers_who_look_alike_are_told_apart_by_their_way() -> None:
+def test_walkers_who_look_alike_are_separated_by_their_way() -> None:
     sequence = STANDING.drawn("test", 0)
     found = tracking_metrics(follow_objects(found_in(sequence, alike=True)), targets_of(sequence))
     assert found["mota"] > 0.97 and found["idf1"] > 0.85
@@ -265,9 +265,9 @@ def test_metrics_are_those_of_trackeval_on_the_same_files(layout: Any, tmp_path:
         targets = targets if split is read.train else targets.joined(split.targets)
     assert isinstance(targets, Tracks) and len(targets) == 60
     found = disturbed(sequence)
-    ours, theirs = tracking_metrics(found, targets), trackeval_on_files(folder, found, layout)
-    assert theirs["mota"] < 0.9 and theirs["id_switches"] > 0
-    assert ours == pytest.approx({name: theirs[name] for name in ours}, abs=1e-9)
+    own, reference = tracking_metrics(found, targets), trackeval_on_files(folder, found, layout)
+    assert reference["mota"] < 0.9 and reference["id_switches"] > 0
+    assert own == pytest.approx({name: reference[name] for name in own}, abs=1e-9)
 
 
 def test_distances_are_squared_and_in_standard_deviations() -> None:

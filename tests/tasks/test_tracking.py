@@ -185,7 +185,7 @@ def test_objects_of_one_class_are_tracked() -> None:
         Tracking().check_classes(2)
 
 
-def test_what_a_reader_must_know_of_one_sequence_is_said() -> None:
+def test_what_a_reader_must_know_of_one_sequence_is_stated() -> None:
     apart = Tracks.of(OBJECTS, 1, np.array([[0, 0], [1, 0], [2, 0]]))
     assert any("of one sequence" in note for note in Tracking().check_test(TARGETS, ("walker",), "test"))
     assert not any("of one sequence" in note for note in Tracking().check_test(apart, ("walker",), "test"))

@@ -103,18 +103,18 @@ class Mot(BoxSource):
         return [read_sequence(folder) for folder in sequence_folders(self.path, self.detector)]
 
 
-Place = tuple[int, int]
-"""A sequence, by its position, and a frame of it, from 1."""
+_Place = tuple[int, int]
+# A sequence, by its position, and a frame of it, from 1.
 
 
-def _split(chosen: Mot, sequences: Sequence[MotSequence]) -> dict[str, list[Place]]:
+def _split(chosen: Mot, sequences: Sequence[MotSequence]) -> dict[str, list[_Place]]:
     """Return the frames of each split."""
     names = [each.name for each in sequences]
     for key in ("test_sequences", "val_sequences"):
         for name in getattr(chosen, key):
             if name not in names:
                 raise unknown_name("sequence", name, names, where=f"{chosen.kind}: {key}")
-    splits: dict[str, list[Place]] = {"train": [], "val": [], "test": []}
+    splits: dict[str, list[_Place]] = {"train": [], "val": [], "test": []}
     for position, sequence in enumerate(sequences):
         frames = [(position, frame) for frame in range(1, len(sequence.images) + 1)]
         if sequence.name in chosen.test_sequences:
@@ -133,7 +133,7 @@ def _split(chosen: Mot, sequences: Sequence[MotSequence]) -> dict[str, list[Plac
 
 
 def _split_by_time(
-    chosen: Mot, sequence: MotSequence, frames: Sequence[Place], splits: Mapping[str, list[Place]]
+    chosen: Mot, sequence: MotSequence, frames: Sequence[_Place], splits: Mapping[str, list[_Place]]
 ) -> None:
     """Append the frames of a sequence to the splits: the last ones to test, those before them to val."""
     by_time = not chosen.test_sequences
@@ -152,7 +152,7 @@ def _split_by_time(
 
 
 def _numbered(
-    sequences: Sequence[MotSequence], splits: Mapping[str, Sequence[Place]]
+    sequences: Sequence[MotSequence], splits: Mapping[str, Sequence[_Place]]
 ) -> dict[tuple[int, int], int]:
     """Return a number for the identities of all sequences, those of train first."""
     known: dict[tuple[int, int], int] = {}

@@ -59,9 +59,11 @@ def peaks_of(confidences: Tensor, columns: int) -> Tensor:
         >>> peaks_of(torch.tensor([[[0.1], [0.9], [0.8], [0.2]]]), columns=4).flatten().tolist()
         [0.0, 0.8999999761581421, 0.0, 0.0]
     """
-    grid = confidences.unflatten(1, (-1, columns)).permute(0, 3, 1, 2)
+    count, cells, classes = confidences.shape
+    grid = confidences.view(count, cells // columns, columns, classes).permute(0, 3, 1, 2)
     highest = F.max_pool2d(grid, 3, stride=1, padding=1)
-    return (grid * (grid == highest)).permute(0, 2, 3, 1).flatten(1, 2)
+    found: Tensor = grid * (grid == highest)
+    return found.permute(0, 2, 3, 1).reshape(count, cells, classes)
 
 
 def embeddings_in(stored: Logits) -> Values:
