@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
 
+from distillab.data.examples import Indices
 from distillab.data.tracks import Tracks
 from distillab.errors import RequestError, unknown_name
 from distillab.sources.box_source import AnnotatedImage, AnnotatedObject, Annotations, BoxSource
 from distillab.sources.mot_files import MotSequence, read_sequence, sequence_folders
-from distillab.sources.source import RawSplits, source
+from distillab.sources.source import RawSplit, RawSplits, source
 
 _NAMES_ARE_UNIQUE = "names of sequences, each in one list"
 
@@ -85,18 +86,21 @@ class Mot(BoxSource):
         found = super().read()
         if len(self._sequences) == 1:
             return found
-        names = tuple(each.name for each in self._sequences)
-        # Frames of one sequence are no independent test examples.
-        of_sequences = {
-            name: replace(split, groups=split.targets.frames[:, 0], wholes=split.targets.frames[:, 0])
-            for name, split in found.given().items()
-            if isinstance(split.targets, Tracks)
-        }
-        several = len(np.unique(of_sequences["test"].groups)) > 1 if "test" in of_sequences else False
-        kept: dict[str, Any] = {
-            name: split if several else replace(split, wholes=None) for name, split in of_sequences.items()
-        }
-        return replace(found, **kept, group_names=names)
+        tested = set() if found.test is None else set(_sequences_of(found.test).tolist())
+        several = len(tested) > 1
+
+        def grouped(split: RawSplit) -> RawSplit:
+            # Frames of one sequence are no independent test examples.
+            own = _sequences_of(split)
+            return replace(split, groups=own, wholes=own if several else None)
+
+        return replace(
+            found,
+            train=grouped(found.train),
+            val=found.val and grouped(found.val),
+            test=found.test and grouped(found.test),
+            group_names=tuple(each.name for each in self._sequences),
+        )
 
     @cached_property
     def _sequences(self) -> list[MotSequence]:
@@ -104,6 +108,14 @@ class Mot(BoxSource):
 
 
 _Place = tuple[int, int]
+
+
+def _sequences_of(split: RawSplit) -> Indices:
+    """Return the sequence of each frame, int64 ``[N]``."""
+    assert isinstance(split.targets, Tracks)  # made here
+    return split.targets.frames[:, 0]
+
+
 # A sequence, by its position, and a frame of it, from 1.
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from distillab.data.boxes import NO_BOX
 from distillab.data.tracks import NO_IDENTITY, Tracks
 from distillab.extras import import_extra
-from distillab.tasks.arrays import Logits
+from distillab.tasks.arrays import Logits, Values
 from distillab.tasks.detections import detections_in
 from distillab.tasks.tracked_outputs import embeddings_in
 from distillab.tasks.tracker import (
@@ -113,7 +113,20 @@ def trackeval_metrics() -> Any:
     return import_extra("trackeval.metrics", "tracking", "the task tracking", where="task")
 
 
-def _sequence(found: Sequence[TrackedObjects], values: npt.NDArray[np.float32]) -> dict[str, Any]:
+class _Sequence(TypedDict):
+    """A sequence in the form that TrackEval's metrics take; identities are numbers from 0."""
+
+    num_timesteps: int
+    num_gt_dets: int
+    num_tracker_dets: int
+    num_gt_ids: int
+    num_tracker_ids: int
+    gt_ids: list[npt.NDArray[np.int64]]
+    tracker_ids: list[npt.NDArray[np.int64]]
+    similarity_scores: list[Values]
+
+
+def _sequence(found: Sequence[TrackedObjects], values: npt.NDArray[np.float32]) -> _Sequence:
     """Return one sequence in the form that TrackEval's metrics take."""
     wanted, given, overlaps = [], [], []
     for here, rows in zip(found, values.astype(np.float64), strict=True):
