@@ -117,6 +117,7 @@ def _sequences_of(split: RawSplit) -> Indices:
 
 
 # A sequence, by its position, and a frame of it, from 1.
+_Place = tuple[int, int]
 
 
 def _split(chosen: Mot, sequences: Sequence[MotSequence]) -> dict[str, list[_Place]]:
