@@ -29,7 +29,7 @@ class BoxFilter:
         ...     estimate.predict(1)
         ...     estimate.update(np.array([2.0 * step, 0.0, 2.0 * step + 10, 20.0]))
         >>> estimate.predict(5)
-        >>> estimate.box.round(1).tolist()
+        >>> estimate.box.round().tolist()
         [68.0, 0.0, 78.0, 20.0]
     """
 
