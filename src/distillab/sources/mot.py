@@ -107,9 +107,6 @@ class Mot(BoxSource):
         return [read_sequence(folder) for folder in sequence_folders(self.path, self.detector)]
 
 
-_Place = tuple[int, int]
-
-
 def _sequences_of(split: RawSplit) -> Indices:
     """Return the sequence of each frame, int64 ``[N]``."""
     assert isinstance(split.targets, Tracks)  # made here
