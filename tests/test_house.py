@@ -41,6 +41,7 @@ OPTIONAL_PACKAGES = (
     "soundfile",
     "librosa",
     "torchmetrics",
+    "trackeval",
     "pytest",
     "hypothesis",
     "playwright",

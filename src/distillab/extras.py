@@ -13,6 +13,7 @@ EXTRAS = MappingProxyType(
         "deploy": "exported models, and ONNX files as teachers",
         "explain": "attribution maps: occlusion, LIME, integrated gradients",
         "detection": "average precision of detectors",
+        "tracking": "metrics of tracked objects",
         "track": "runs in MLflow or TensorBoard",
         "imagenet": "networks and an embedding trained on ImageNet, without a download",
         "timm": "networks of timm",

@@ -262,7 +262,7 @@ def test_missing_teacher_outputs_are_refused(name: str) -> None:
         make(name).total(outputs(STUDENT_RAW), None, batch())
 
 
-@pytest.mark.parametrize("name", [name for name in methods if methods[name].needs & FEATURES])
+@pytest.mark.parametrize("name", [name for name in TAUGHT if methods[name].needs & FEATURES])
 def test_missing_outputs_are_refused(name: str) -> None:
     """Networks are refused when the method is built, and outputs when it is called."""
     stages = STAGES.get(name, 1)

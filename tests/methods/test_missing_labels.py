@@ -16,6 +16,7 @@ from support.methods import (
     EARLY,
     GROUPS,
     LABELS,
+    OF_CLASSIFIERS,
     STAGES,
     STUDENT,
     STUDENT_RAW,
@@ -41,7 +42,7 @@ NEED_ALL = [
     "worst_group_kd",
     "wsld",
 ]
-OTHERS = [name for name in methods if name not in NEED_ALL]
+OTHERS = [name for name in OF_CLASSIFIERS if name not in NEED_ALL]
 
 
 def batch_of(name: str, labels: torch.Tensor = HALF) -> Batch:

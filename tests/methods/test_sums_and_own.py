@@ -10,10 +10,10 @@ import torch
 
 from distillab.errors import RequestError
 from distillab.methods import MethodSpec, Pair, build_method, methods, parse_method
-from support.methods import STAGES, STUDENT_RAW, TEACHER_RAW, batch, make, outputs, shapes
+from support.methods import OF_CLASSIFIERS, STAGES, STUDENT_RAW, TEACHER_RAW, batch, make, outputs, shapes
 
 WHERE = "study.yaml: methods"
-OF_THE_STUDY = [name for name in methods if methods[name].teacher == "study"]
+OF_THE_STUDY = [name for name in OF_CLASSIFIERS if methods[name].teacher == "study"]
 OWN = '''
 """Learn the teacher's logits as they are."""
 from typing import ClassVar

@@ -27,6 +27,7 @@ if __name__ == "__main__":
 from distillab.methods import Batch, Method, Mixed, Pair, StrongView, build_method, methods, parse_method
 from distillab.models import Outputs, OutputShapes, attention_map
 from support.methods import INPUTS, N, new_student
+from support.tracked import CHANNELS, OF_TRACKERS, tracked_cases, tracked_method, tracked_outputs
 
 TABLE = Path(__file__).resolve().parents[1] / "data" / "method_goldens.csv"
 COLUMNS = ("method", "case", "quantity", "value")
@@ -49,6 +50,7 @@ SETTINGS: dict[str, Any] = {
     "cosine_guided unguided": {"cosine_guided": {"guided": False, "cosine_weight": 0}},
     "crld of unsure teachers": {"crld": {"sure": 0.3, "sure_of_strong": 0.35}},
     "embedding_hint random": {"embedding_hint": {"projection": "random"}},
+    "foreground_soft_labels unmasked": {"foreground_soft_labels": {"mask": "none"}},
     "hard_labels alone": {"hard_labels": {"ce_weight": 0, "hard_weight": 1}},
     "logit_standardisation of crld": {"logit_standardisation": {"of": {"crld": {"sure": 0.3}}}},
     "logit_standardisation of dkd": {"logit_standardisation": {"of": "dkd"}},
@@ -202,9 +204,31 @@ def computed(entry: Any, name: str, teacher: tuple[tuple[int, int], ...]) -> Ite
                 yield name, case, f"gradient of {of}: along", along
 
 
+def computed_of_trackers(entry: Any, name: str) -> Iterator[Row]:
+    """Return terms and gradients of a method that is defined for tracking, as rows of the table."""
+    for case, teacher, each in tracked_cases():
+        method = tracked_method(entry, teacher)
+        fill(method)
+        student = tracked_outputs("student", CHANNELS["student"])
+        leaves = [tensor.requires_grad_() for tensor in (student.logits, *student.maps)]
+        terms = method.total(student, tracked_outputs("teacher", CHANNELS[teacher]), each)
+        torch.stack(list(terms.values())).sum().backward()
+        for term, value in terms.items():
+            yield name, case, term, value.item()
+        reached = {"logits": leaves[:1], "maps": leaves[1:], "parameters": list(method.parameters())}
+        for of, tensors in reached.items():
+            gradients = [tensor.grad.flatten() for tensor in tensors if tensor.grad is not None]
+            if gradients:
+                length, along = digest(torch.cat(gradients))
+                yield name, case, f"gradient of {of}: length", length
+                yield name, case, f"gradient of {of}: along", along
+
+
 def rows_of(name: str) -> list[Row]:
     """Return the rows of one method, or of one of :data:`SETTINGS`."""
     entry = SETTINGS.get(name, name)
+    if (entry if isinstance(entry, str) else next(iter(entry))) in OF_TRACKERS:
+        return list(computed_of_trackers(entry, name))
     return [
         *computed(entry, name, TEACHER_STAGES),
         *computed(entry, name, STUDENT_STAGES),

@@ -49,7 +49,8 @@ RawOutputs = tuple[Tensor, Tensor, Tensor]
 STUDENT_RAW: RawOutputs = (STUDENT, STUDENT_EMBEDDING, STUDENT_MAPS)
 TEACHER_RAW: RawOutputs = (TEACHER, TEACHER_EMBEDDING, TEACHER_MAPS)
 
-TAUGHT = [name for name in methods if methods[name].teacher != "none"]
+OF_CLASSIFIERS = [name for name in methods if "classification" in (methods[name].tasks or ["classification"])]
+TAUGHT = [name for name in OF_CLASSIFIERS if methods[name].teacher != "none"]
 # Methods that compare neighbouring stages, or shallow ones with the deepest; and one that wants the last maps
 # as wide as the embedding.
 WIDE = 0
@@ -81,7 +82,7 @@ OF_RAW_LOGITS = ["bernoulli_kd", "logit_mse", "netgraft"]
 # fixed (in crd, a scale of the first batch), or the student teaches another. They are tested one by one.
 HELD_FIXED = ["crd", "multi_exit", "tskd", "mutual_learning", "wsld"]
 # These have no use for the labels unless they are teacher_given so: their weight is 0 by default.
-WITHOUT_LABELS = [name for name in methods if getattr(methods[name].Config(), "ce_weight", 1) == 0]
+WITHOUT_LABELS = [name for name in OF_CLASSIFIERS if getattr(methods[name].Config(), "ce_weight", 1) == 0]
 # These have no use for the labels, and learn from logits.
 OF_LOGITS_ALONE = ["netgraft"]
 # These remember the batches before while they are in training mode.

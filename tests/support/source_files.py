@@ -22,6 +22,7 @@ from distillab.sources import load_dataset, parse_source
 from distillab.sources.memory import HeldData
 from distillab.sources.python_data import hold
 from support.box_files import write_box_table, write_coco, write_voc, write_yolo
+from support.mot_folders import drawn_sequence, write_sequence
 from support.radiographs import write_chestxray14, write_chexpert, write_padchest
 
 SIDE, EACH = 8, 6  # pixels per side, and images per class and split
@@ -218,6 +219,11 @@ def make_breakhis(folder: Path) -> dict[str, Any]:
     return {"path": "BreaKHis_v1", "magnification": 40}
 
 
+def make_mot(folder: Path) -> dict[str, Any]:
+    write_sequence(folder / "walkers", drawn_sequence(frames=12, resolution=32))
+    return {"path": "walkers", "gap": 1}
+
+
 def make_text(folder: Path) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     rows = [
@@ -252,8 +258,10 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "csv": make_csv,
     "digits": no_files,
     "drawn_boxes": lambda folder: {"images": 30, "test_images": 12, "resolution": 32},
+    "drawn_tracks": lambda folder: {"sequences": 2, "tested": 2, "frames": 8, "resolution": 32},
     "memory": make_memory,
     "mnist5k": no_files,
+    "mot": make_mot,
     "noise": lambda folder: {"images": EACH, "test_images": EACH, "names": 2, "resolution": 8},
     "folder": make_folder,
     "parquet": make_parquet,

@@ -27,6 +27,7 @@ from distillab.training.stages import (
     train_teacher,
 )
 from distillab.training.teachers.feed import LiveTeacher
+from support.methods import TAUGHT
 from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalization, recipe, role_sets
 
 SETS = role_sets()
@@ -141,7 +142,7 @@ def test_the_seconds_of_a_cohort_are_divided_among_members() -> None:
     assert first["teacher"] == pytest.approx(second["teacher"])
 
 
-@pytest.mark.parametrize("name", [name for name in methods if methods[name].teacher != "none"])
+@pytest.mark.parametrize("name", TAUGHT)
 def test_cached_and_live_teachers_train_the_same_student(name: str, tmp_path: Path) -> None:
     """Up to half precision, after one step: later steps magnify every difference.
 

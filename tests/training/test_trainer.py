@@ -24,6 +24,7 @@ from distillab.training.loop.member_training import MemberTraining
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.teachers.feed import LiveTeacher
+from support.methods import OF_CLASSIFIERS
 from support.training import CPU, MODEL, SEEDS, equal, examples_of, normalization, recipe, recorded, role_sets
 
 NORMALIZE = normalization()
@@ -172,7 +173,7 @@ def test_order_and_views_have_separate_seeds(seen: list[tuple[Any, ...]]) -> Non
 
 
 @pytest.mark.parametrize(
-    "method", [name for name in methods if name not in ("ce", "ce_long", "ce_throughout")]
+    "method", [name for name in OF_CLASSIFIERS if name not in ("ce", "ce_long", "ce_throughout")]
 )
 def test_methods_differ_in_the_loss_alone(
     method: str, seen: list[tuple[Any, ...]], initial_states: list[StateDict]

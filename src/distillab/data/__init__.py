@@ -15,6 +15,7 @@ from distillab.data.splits import carve, carve_groups, inseparable
 from distillab.data.stratification import iterative_stratification
 from distillab.data.student_transform import StudentTransform
 from distillab.data.targets import UNLABELLED, Identities, Labels, LabelSets, Targets
+from distillab.data.tracks import Tracks
 
 __all__ = [
     "UNLABELLED",
@@ -41,6 +42,7 @@ __all__ = [
     "StoredBytes",
     "StudentTransform",
     "Targets",
+    "Tracks",
     "Unchanged",
     "carve",
     "carve_groups",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,6 @@ NO_BOX = -1
 """The class of a row that holds no box."""
 SMALLEST_BOX = 1.0
 """Sides in pixels below which what is left of a box is no object any more."""
-_COLUMNS = 5  # class, left, top, right, bottom
 Rows = npt.NDArray[np.float32]
 
 
@@ -47,6 +46,7 @@ class Boxes(Targets):
             pixels of the stored image, its left upper corner being (0, 0). The class is in ``[0, classes)``,
             -1 where there is no box, and :func:`ignored` of the class for a box that is not counted. All
             values of an unlabelled image are -1.
+        columns: Values per box.
 
     Raises:
         ValueError: The array has another shape, dtype or class, or a box has no area.
@@ -63,29 +63,32 @@ class Boxes(Targets):
 
     kind: ClassVar[str] = "boxes"
     complete: ClassVar[bool] = False
+    columns: ClassVar[int] = 5
 
     def __post_init__(self) -> None:
-        shape, dtype = self.values.shape, self.values.dtype
-        if self.values.ndim != 3 or shape[1] < 1 or shape[2] != _COLUMNS or dtype != np.float32:
-            raise ValueError(f"boxes are float32 [N, M, {_COLUMNS}] with M >= 1, not {dtype} {list(shape)}")
+        shape, dtype, columns = self.values.shape, self.values.dtype, self.columns
+        if self.values.ndim != 3 or shape[1] < 1 or shape[2] != columns or dtype != np.float32:
+            raise ValueError(
+                f"{self.kind} are float32 [N, M, {columns}] with M >= 1, not {dtype} {list(shape)}"
+            )
         labels = self.values[..., 0]
         if labels.size and not ignored(self.classes - 1) <= labels.min() <= labels.max() < self.classes:
             raise ValueError(f"a box has no class among {self.classes}")
-        sides = self.values[..., 3:] - self.values[..., 1:3]
+        sides = self.values[..., 3:5] - self.values[..., 1:3]
         if not (sides > 0)[labels != NO_BOX].all():
             raise ValueError("a box has no area")
 
     @classmethod
-    def of(cls, images: Sequence[Sequence[Sequence[float]]], classes: int) -> Boxes:
+    def of(cls, images: Sequence[Sequence[Sequence[float]]], classes: int) -> Self:
         """Return boxes from a list of (class, left, top, right, bottom) per image."""
-        values = np.zeros((len(images), max([1, *map(len, images)]), _COLUMNS), np.float32)
-        values[..., 0] = NO_BOX
-        for row, boxes in enumerate(images):
-            if boxes:
-                values[row, : len(boxes)] = np.asarray(boxes, dtype=np.float32)
-        return cls(values, classes)
+        return cls(packed_rows(images, cls.columns), classes)
 
-    def joined(self, others: Targets) -> Boxes:
+    @property
+    def plain(self) -> Boxes:
+        """The same boxes without anything else that is known of them."""
+        return self
+
+    def joined(self, others: Targets) -> Self:
         """Return these boxes followed by ``others``, with as many rows per image as either needs.
 
         Raises:
@@ -123,17 +126,17 @@ class Boxes(Targets):
         """Return that all images remain, bool ``[N]``: an image need not have any object."""
         return np.ones(len(self), dtype=np.bool_)
 
-    def of_classes(self, kept: npt.NDArray[np.int64]) -> Boxes:
+    def of_classes(self, kept: npt.NDArray[np.int64]) -> Self:
         """Return the boxes of the classes ``kept``, numbered by position; the others are left out."""
         into = np.full(self.classes, NO_BOX, dtype=np.int64)
         into[kept] = np.arange(len(kept))
         return self._renumbered(into, len(kept))
 
-    def merged(self, into: npt.NDArray[np.int64], classes: int) -> Boxes:
+    def merged(self, into: npt.NDArray[np.int64], classes: int) -> Self:
         """Return the same boxes with coarser classes."""
         return self._renumbered(into, classes)
 
-    def _renumbered(self, into: npt.NDArray[np.int64], classes: int) -> Boxes:
+    def _renumbered(self, into: npt.NDArray[np.int64], classes: int) -> Self:
         """Return boxes with other classes, those of class -1 left out and the others moved to the front."""
         values, labels = self.values.copy(), self.values[..., 0].astype(np.int64)
         is_box, is_ignored = labels != NO_BOX, labels < NO_BOX
@@ -143,17 +146,33 @@ class Boxes(Targets):
         gone = is_box & (new == NO_BOX)
         values[gone, 1:] = 0
         order = np.argsort(values[..., 0] == NO_BOX, axis=1, kind="stable")
-        return type(self)(np.take_along_axis(values, order[..., None], axis=1), classes)
+        moved = np.take_along_axis(values, order[..., None], axis=1)
+        return replace(self, values=moved, classes=classes)
 
-    def _padded(self, rows: int) -> Boxes:
+    def _padded(self, rows: int) -> Self:
         """Return the same boxes with ``rows`` rows per image; what is added is like an image's last row."""
         more = rows - self.values.shape[1]
         if not more:
             return self
-        filler = np.zeros((len(self), more, _COLUMNS), np.float32)
+        filler = np.zeros((len(self), more, self.columns), np.float32)
         filler[..., 0] = NO_BOX
         filler[~self.labelled] = UNLABELLED
-        return type(self)(np.concatenate([self.values, filler], axis=1), self.classes)
+        return replace(self, values=np.concatenate([self.values, filler], axis=1))
+
+
+def packed_rows(images: Sequence[Sequence[Sequence[float]]], columns: int) -> Rows:
+    """Return the rows of all images in one array, float32 ``[N, M, columns]``, filled up with no boxes.
+
+    Example:
+        >>> packed_rows([[], [(0, 1, 1, 5, 4)]], 5)[:, 0].tolist()
+        [[-1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 1.0, 1.0, 5.0, 4.0]]
+    """
+    values = np.zeros((len(images), max([1, *map(len, images)]), columns), np.float32)
+    values[..., 0] = NO_BOX
+    for row, boxes in enumerate(images):
+        if boxes:
+            values[row, : len(boxes)] = np.asarray(boxes, dtype=np.float32)
+    return values
 
 
 def moved_boxes(boxes: Tensor, maps: Tensor, height: int, width: int) -> Tensor:
@@ -162,7 +181,7 @@ def moved_boxes(boxes: Tensor, maps: Tensor, height: int, width: int) -> Tensor:
     What is left of a box with a side below one pixel is left out. Images without labels stay so.
 
     Args:
-        boxes: The values of :class:`Boxes`, float32 ``[N, M, 5]``.
+        boxes: The values of :class:`Boxes`, float32 ``[N, M, 5]``; further columns stay as they are.
         maps: float32 ``[N, 2, 3]``, from (x, y, 1) in the image to (x, y) in the view.
         height: Height of the view in pixels.
         width: Its width.
@@ -182,7 +201,7 @@ def moved_boxes(boxes: Tensor, maps: Tensor, height: int, width: int) -> Tensor:
     left = is_box & ((high - low) >= SMALLEST_BOX).all(dim=2)
     empty = torch.zeros_like(boxes)
     empty[..., 0] = NO_BOX
-    found = torch.cat([boxes[..., :1], low, high], dim=2)
+    found = torch.cat([boxes[..., :1], low, high, boxes[..., 5:]], dim=2)
     return torch.where(left[..., None], found, torch.where(is_box[..., None], empty, boxes))
 
 

@@ -16,6 +16,7 @@ from distillab.data.boxes import Boxes
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
 from distillab.data.targets import Identities, Labels, LabelSets, Targets
+from distillab.data.tracks import Tracks
 from distillab.errors import RequestError
 from distillab.registry import Registry
 
@@ -23,6 +24,7 @@ _TASKS: dict[type[Targets], str] = {
     Labels: "classification",
     LabelSets: "multilabel",
     Boxes: "detection",
+    Tracks: "tracking",
 }
 """The kinds of targets, and the usual task of each, for messages."""
 

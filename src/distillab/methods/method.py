@@ -125,6 +125,8 @@ class Method(nn.Module, ABC):
         self.task = (
             pair.task if pair.labels is None else pair.task.for_training(pair.labels, pair.student.classes)
         )
+        # The identities of the training examples are not known where only shapes are.
+        self.learned_loss = None if pair.labels is None else self.task.learned_loss(pair.labels)
         requirements = self.requirements(config)
         self.learns_from = requirements.teacher
         self._check_task()
@@ -227,7 +229,11 @@ class Method(nn.Module, ABC):
 
     def label_loss(self, logits: Tensor, batch: Batch, smoothing: float = 0.0) -> Tensor:
         """Return the task's loss of each example, ``[N]``; its mean is that over the labelled examples."""
-        return self.task.loss(logits, batch.labels, mixed=batch.mixed, smoothing=smoothing)
+        loss = self.task.loss(logits, batch.labels, mixed=batch.mixed, smoothing=smoothing)
+        if self.learned_loss is None:
+            return loss
+        learned: Tensor = self.learned_loss(logits, batch.labels)
+        return loss + learned
 
     @abstractmethod
     def forward(self, student: Outputs, teacher: Outputs, batch: Batch) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ from distillab.models.registry import (
 from distillab.models.revisions import network_revision
 from distillab.models.taps import TappedModel, Taps
 from distillab.models.text_networks import Bert, BiLSTM, TextCNN
+from distillab.models.tracking_networks import TrackingNetwork
 from distillab.models.vision_transformer import VisionTransformer
 from distillab.models.wide_resnet import WideResNet
 
@@ -60,6 +61,7 @@ __all__ = [
     "TappedModel",
     "Taps",
     "TextCNN",
+    "TrackingNetwork",
     "VisionTransformer",
     "WideResNet",
     "attention_map",

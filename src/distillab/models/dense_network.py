@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import nn
 
 from distillab.models.taps import Taps
+from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 
 class DenseNetwork(nn.Module, ABC):
@@ -14,12 +16,18 @@ class DenseNetwork(nn.Module, ABC):
 
     The columns are those of :mod:`distillab.tasks.dense_outputs`.
 
+    Attributes:
+        columns: Columns of a cell after the logits of the classes; more than 10 with embeddings of
+            identities.
+
     Example:
         >>> from distillab.models import InputSpec, build_model
         >>> detector = build_model("fcos_resnet_s", classes=2, inputs=InputSpec(3, 64, 64))
         >>> isinstance(detector, DenseNetwork), len(detector.taps.stages)
         (True, 3)
     """
+
+    columns: ClassVar[int] = CELL_COLUMNS
 
     @property
     @abstractmethod

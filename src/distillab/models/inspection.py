@@ -103,10 +103,10 @@ def _inspect_dense(
     model: DenseNetwork, logits: Tensor, events: list[Event], classes: int | None, name: str
 ) -> NetworkInfo:
     """The shapes of a network that gives outputs for many cells, and the taps that it declares."""
-    width = logits.shape[-1] - CELL_COLUMNS
+    width = logits.shape[-1] - model.columns
     if logits.ndim != 3 or width != (classes or width):
         raise RequestError(
-            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + CELL_COLUMNS}]",
+            f"gives {list(logits.shape)} for one input, not [1, cells, {(classes or width) + model.columns}]",
             where=name,
         )
     last = {event.path: event.shape for event in events}
@@ -114,7 +114,8 @@ def _inspect_dense(
     attention = tuple((height, width) for _, height, width in maps)
     backbone = tuple(stage.map_shape(last[stage.path]) for stage in model.taps.backbone)
     towers = tuple(tuple(last[path][1] for path in paths) for paths in model.taps.towers)
-    shapes = OutputShapes(width, None, maps, attention, logits.shape[1], backbone, towers)
+    identities = model.columns > CELL_COLUMNS
+    shapes = OutputShapes(width, None, maps, attention, logits.shape[1], backbone, towers, identities)
     return NetworkInfo(shapes, model.taps)
 
 

@@ -13,7 +13,6 @@ from distillab.errors import RequestError
 from distillab.models.dense_network import DenseNetwork
 from distillab.models.dry_run import logits_of
 from distillab.models.input_spec import InputSpec
-from distillab.tasks.dense_outputs import CELL_COLUMNS
 
 Ending = Literal["softmax", "sigmoid", "log_softmax"]
 
@@ -153,7 +152,9 @@ def _check_training(model: nn.Module, inputs: InputSpec, name: str, classes: int
             where=name,
             allowed="a network that is called with images alone",
         ) from error
-    wanted = (2, logits.shape[1], classes + CELL_COLUMNS) if isinstance(model, DenseNetwork) else (2, classes)
+    wanted = (
+        (2, logits.shape[1], classes + model.columns) if isinstance(model, DenseNetwork) else (2, classes)
+    )
     if logits.shape != wanted:
         raise RequestError(
             f"gives {list(logits.shape)} for two inputs in training, not [2, {classes}]",

@@ -45,7 +45,7 @@ class Outputs:
     """Outputs of one network for one batch of N examples. What was not needed is None or empty.
 
     Attributes:
-        logits: float ``[N, classes]``; ``[N, cells, classes + 10]`` of a detector.
+        logits: float ``[N, classes]``; ``[N, cells, classes + 10]`` of a detector, or more columns.
         embedding: float ``[N, D]``, the input of the classifier.
         maps: Feature maps ``[N, C, H, W]``, one per stage, from shallow to deep.
         attention: :func:`attention_map` of each stage's feature maps, ``[N, H, W]``.
@@ -83,6 +83,7 @@ class OutputShapes:
         cells: Number of cells of a network that gives ``[N, cells, classes + 10]``; 0 for all others.
         backbone: (channels, height, width) of the feature maps of a detector's backbone.
         towers: Channels of the layers of a detector's towers; their maps are as large as the levels.
+        identities: Whether its cells have embeddings of identities as well.
 
     Example:
         >>> OutputShapes(10, 64, ((16, 32, 32),), ((32, 32),)).embedding
@@ -96,6 +97,7 @@ class OutputShapes:
     cells: int = 0
     backbone: tuple[tuple[int, int, int], ...] = ()
     towers: tuple[tuple[int, ...], ...] = ()
+    identities: bool = False
 
 
 def attention_map(features: Tensor) -> Tensor:

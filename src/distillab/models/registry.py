@@ -89,6 +89,20 @@ def register_detector(name: str) -> Callable[[ModelFactory], ModelFactory]:
     return _registered_among(DETECTORS, name)
 
 
+TRACKING_NETWORKS: set[str] = set()
+"""Names of the networks that find objects and embed their identities, for the task tracking."""
+
+
+def register_tracking_network(name: str) -> Callable[[ModelFactory], ModelFactory]:
+    """Return a decorator that registers a network for tracking.
+
+    Raises:
+        ValueError: The name is taken.
+    """
+
+    return _registered_among(TRACKING_NETWORKS, name)
+
+
 def _registered_among(kind: set[str], name: str) -> Callable[[ModelFactory], ModelFactory]:
     """Return a decorator that registers a network and enters its name into a set of one kind."""
 
@@ -211,13 +225,13 @@ def _with_exits(name: str, vote: bool, classes: int, inputs: InputSpec) -> nn.Mo
 
 def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
     """Raise RequestError if no network is a classifier of so many classes, or takes such inputs."""
-    parts = {each.name for each in component_networks(name)}
-    if parts & DETECTORS and name not in DETECTORS:
+    parts, dense = {each.name for each in component_networks(name)}, DETECTORS | TRACKING_NETWORKS
+    if parts & dense and name not in dense:
         raise RequestError(
             f"{name!r} is made of detectors, whose boxes are not averaged, resized or read early",
-            allowed=", ".join(sorted(DETECTORS)),
+            allowed=", ".join(sorted(TRACKING_NETWORKS if parts & TRACKING_NETWORKS else DETECTORS)),
         )
-    if classes < 1 + (name not in DETECTORS):
+    if classes < 1 + (name not in dense):
         raise RequestError(f"a classifier needs at least 2 classes, not {classes}")
     if inputs.channels not in (1, 3):
         raise RequestError(f"images have 1 or 3 channels, not {inputs.channels}")

@@ -40,6 +40,7 @@ class AnnotatedObject:
         right: Right edge.
         bottom: Bottom edge.
         counted: Whether it is to be found; False for crowds and difficult objects.
+        further: What its targets have after the box, such as an identity.
     """
 
     label: int
@@ -48,6 +49,7 @@ class AnnotatedObject:
     right: float
     bottom: float
     counted: bool = True
+    further: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +108,18 @@ class BoxSource(ImageSource):
     def annotations(self) -> Annotations:
         """Return what the annotations list. Raises RequestError if they are not in the source's layout."""
 
+    def targets_of(
+        self, images: Sequence[AnnotatedImage], rows: Sequence[Sequence[tuple[float, ...]]], classes: int
+    ) -> Boxes:
+        """Return the targets of some images.
+
+        Args:
+            images: The images.
+            rows: The class, the edges and what is further known of each object, per image.
+            classes: The number of classes.
+        """
+        return Boxes.of(rows, classes)
+
     def read(self) -> RawSplits:
         found = self.annotations()
         images = [image for split in found.splits.values() for image in split]
@@ -121,7 +135,7 @@ class BoxSource(ImageSource):
         splits = {
             name: RawSplit(
                 [image.path for image in split],
-                Boxes.of([self._rows(image, counts) for image in split], len(found.classes)),
+                self.targets_of(split, [self._rows(image, counts) for image in split], len(found.classes)),
                 [image.name for image in split],
             )
             for name, split in found.splits.items()
@@ -145,7 +159,7 @@ class BoxSource(ImageSource):
         )
 
     def _rows(self, image: AnnotatedImage, counts: Counter[int]) -> list[tuple[float, ...]]:
-        """Return the boxes of an image in pixels of the stored one, and count what is found."""
+        """Return the rows of an image, boxes in pixels of the stored one, and count what is found."""
         size = _file_size(image.path)
         annotated = (1.0, 1.0) if image.relative else image.size or size
         if annotated is None:  # of a damaged image, which is left out or stops the reading
@@ -167,7 +181,7 @@ class BoxSource(ImageSource):
                 continue
             counts[NOT_COUNTED] += not each.counted
             label = each.label if each.counted else ignored(each.label)
-            rows.append((label, left, top, right, bottom))
+            rows.append((label, left, top, right, bottom, *each.further))
         counts[EMPTY] += not rows
         return rows
 

@@ -8,6 +8,7 @@ from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
 from distillab.tasks.multilabel import MultiLabel
 from distillab.tasks.task import Task, parse_task, task, tasks
+from distillab.tasks.tracking import Tracking
 from distillab.tasks.verification import Verification, unit_embeddings
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Mixed",
     "MultiLabel",
     "Task",
+    "Tracking",
     "Verification",
     "parse_task",
     "task",

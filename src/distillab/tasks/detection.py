@@ -104,7 +104,7 @@ class Detection(Task):
         """
         if mixed is not None or smoothing:
             raise ValueError("boxes are neither mixed nor smoothed")
-        return mean_over_labelled(partial(detection_loss, logits), labels, None)
+        return mean_over_labelled(partial(detection_loss, logits), labels[..., : Boxes.columns], None)
 
     def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
         """Return the divergence of classes and boxes where the teacher sees objects, ``[N]``.
@@ -175,4 +175,4 @@ class Detection(Task):
 def _boxes(targets: Targets) -> Boxes:
     if not isinstance(targets, Boxes):
         raise TypeError(f"the targets are {targets.kind}, not boxes")
-    return targets
+    return targets.plain

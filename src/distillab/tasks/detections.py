@@ -53,7 +53,7 @@ def find_boxes(outputs: Tensor, height: int, width: int) -> Tensor:
     )
     kept[..., 5] = NO_BOX
     for image in range(len(outputs)):
-        chosen = _thinned(confidences[image], boxes[image])
+        chosen, _ = thinned_boxes(confidences[image], boxes[image])
         kept[image, : len(chosen)] = chosen
     finite = outputs.flatten(1).isfinite().all(dim=1)
     kept[~finite] = torch.nan
@@ -61,12 +61,18 @@ def find_boxes(outputs: Tensor, height: int, width: int) -> Tensor:
 
 
 def detections_in(stored: Logits) -> Detections:
-    """Return what :func:`find_boxes` returned, float64 ``[N, 100, 6]``."""
-    return np.asarray(stored, dtype=np.float64).reshape(len(stored), -1, DETECTION_COLUMNS)
+    """Return what :func:`find_boxes` returned, float64 ``[N, 100, 6]``; further columns are left out."""
+    of_boxes = stored[:, : MOST_DETECTIONS * DETECTION_COLUMNS]
+    return np.asarray(of_boxes, dtype=np.float64).reshape(len(stored), -1, DETECTION_COLUMNS)
 
 
-def _thinned(confidences: Tensor, boxes: Tensor) -> Tensor:
-    """The detections of one image, ``[n, 6]``, from confidences ``[A, K]`` and boxes ``[A, 4]``."""
+def thinned_boxes(confidences: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the detections of one image, ``[n, 6]``, and the cell of each, int64 ``[n]``.
+
+    Args:
+        confidences: Confidence in each class, ``[A, K]``.
+        boxes: The box of each cell, ``[A, 4]``.
+    """
     from torchvision.ops import batched_nms
 
     large = (boxes[:, 2:] > boxes[:, :2]).all(dim=1)
@@ -75,4 +81,5 @@ def _thinned(confidences: Tensor, boxes: Tensor) -> Tensor:
     order = order[:_MOST_CANDIDATES]
     scores, cells, labels = scores[:_MOST_CANDIDATES], cells[order], labels[order]
     left = batched_nms(boxes[cells], scores, labels, _LARGEST_OVERLAP)[:MOST_DETECTIONS]
-    return torch.cat([boxes[cells[left]], scores[left, None], labels[left, None].to(scores)], dim=1)
+    found = torch.cat([boxes[cells[left]], scores[left, None], labels[left, None].to(scores)], dim=1)
+    return found, cells[left]

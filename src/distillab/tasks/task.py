@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from distillab.canonical import JsonObject
 from distillab.data.targets import Targets
@@ -42,6 +42,8 @@ class Task(BaseModel, ABC):
             called ``logits`` below have them.
         dense: Whether networks give outputs for many cells of an input, ``[N, cells, columns]``, so that what
             is stored is made of them by :meth:`to_store`.
+        follows: Whether objects are followed through the frames of a sequence by embeddings of their
+            identities, which networks then give as well.
 
     Example:
         >>> made = tasks["multilabel"]()
@@ -67,6 +69,7 @@ class Task(BaseModel, ABC):
     draws_classes: ClassVar[bool] = False
     extra_columns: ClassVar[int] = 0
     dense: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
 
     @classmethod
     def kinds(cls) -> frozenset[str]:
@@ -89,6 +92,17 @@ class Task(BaseModel, ABC):
 
     def check_classes(self, classes: int) -> None:
         """Raise RequestError if a setting does not fit the number of classes."""
+
+    def learned_loss(self, labels: Tensor) -> nn.Module | None:
+        """Return a part of the loss that learns, such as a classifier of identities; by default, None.
+
+        It is a module from the outputs of a network and the labels of a batch to ``[N]``, which is added to
+        :meth:`loss`. Methods train it with the student; it never leaves with it.
+
+        Args:
+            labels: The values of the targets of the training examples.
+        """
+        return None
 
     @property
     def selected(self) -> str:
@@ -257,7 +271,7 @@ def task(name: str) -> Callable[[type[Task]], type[Task]]:
 
     Example:
         >>> sorted(tasks)
-        ['balanced_classification', 'classification', 'detection', 'embedding', 'multilabel', 'verification']
+        ['balanced_classification', 'classification', 'detection', 'embedding', 'multilabel', 'tracking', ...
         >>> task("multilabel")(tasks["multilabel"])
         Traceback (most recent call last):
         ValueError: task 'multilabel' is registered twice

@@ -2,6 +2,7 @@
 
 from distillab.methods.features import (
     ab,
+    attention_guided,
     attention_transfer,
     cat_kd,
     cosine_embedding,
@@ -25,6 +26,7 @@ from distillab.methods.features import (
 
 __all__ = [
     "ab",
+    "attention_guided",
     "attention_transfer",
     "cat_kd",
     "cosine_embedding",

@@ -71,8 +71,8 @@ def detections_view(folder: StudyFolder) -> DetectionsView | None:
         place=shown.plain.student + (f", {levels}" if levels else ""),
         compared=shown.distilled[0].method,
         least=SURE,
-        images=_images(test, boxes, [*teacher, *seen]),
-        classes=_classes(folder, shown, test, boxes),
+        images=_images(test, boxes.plain, [*teacher, *seen]),
+        classes=_classes(folder, shown, test, boxes.plain),
     )
 
 

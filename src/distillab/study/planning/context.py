@@ -301,7 +301,6 @@ def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodS
 def must_have_targets(dataset: Dataset, task: Task) -> None:
     """Raise RequestError unless the data hold what the task learns from."""
     held = dataset.train.targets
-    task.check_classes(len(dataset.train.classes))
     if not isinstance(task, Verification) and any(
         isinstance(test.targets, Identities) for test in dataset.eval.values()
     ):
@@ -321,3 +320,4 @@ def must_have_targets(dataset: Dataset, task: Task) -> None:
             where="task",
             allowed=" or ".join(f"task: {name}" for name in fitting) + f", or data with {task.targets.kind}",
         )
+    task.check_classes(len(dataset.train.classes))

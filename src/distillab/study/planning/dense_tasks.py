@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from distillab.errors import RequestError
 from distillab.models import OutputShapes
-from distillab.models.registry import DETECTORS
+from distillab.models.registry import DETECTORS, TRACKING_NETWORKS
 from distillab.study.spec.study import StudySpec
 from distillab.tasks import Task
 
@@ -35,13 +35,16 @@ def must_fit_task(task: Task, shapes: OutputShapes, role: str) -> None:
         shapes: Shapes of the outputs of the network.
         role: The key of a study that names the network.
     """
-    if task.dense and not shapes.cells:
+    if task.dense and not (shapes.cells and shapes.identities == task.follows):
+        needed, names = (
+            ("networks for tracking", TRACKING_NETWORKS) if task.follows else ("detectors", DETECTORS)
+        )
         raise RequestError(
-            f"the task {task.name} needs detectors", where=role, allowed=", ".join(sorted(DETECTORS))
+            f"the task {task.name} needs {needed}", where=role, allowed=", ".join(sorted(names))
         )
     if shapes.cells and not task.dense:
         raise RequestError(
             f"a detector cannot serve the task {task.name}",
             where=role,
-            allowed="task: detection, or another network",
+            allowed=f"task: {'tracking' if shapes.identities else 'detection'}, or another network",
         )

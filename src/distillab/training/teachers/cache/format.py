@@ -99,9 +99,9 @@ class CacheFormat:
     def as_dict(self) -> JsonObject:
         """Return a JSON form."""
         rest = {} if self.top_k is None else {"rest": "kept"}
-        # Outputs of detectors are not stored: what only they have is always empty.
-        of_detectors = {"cells", "backbone", "towers"}
-        shapes = {name: value for name, value in asdict(self.shapes).items() if name not in of_detectors}
+        # Outputs of detectors and trackers are not stored: what only they have is always empty.
+        of_cells = {"cells", "backbone", "towers", "identities"}
+        shapes = {name: value for name, value in asdict(self.shapes).items() if name not in of_cells}
         return {"needs": sorted(self.needs), "shapes": shapes, "top_k": self.top_k, **rest}
 
     @classmethod
