@@ -100,7 +100,9 @@ class TrackingNetwork(DenseNetwork):
         self.centers = _head(size, classes)
         self.boxes = _head(size, 4)
         self.identities = _head(size, EMBEDDING_SIZE)
-        nn.init.constant_(self.centers[-1].bias, _PRIOR)
+        last = self.centers[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.constant_(last.bias, _PRIOR)
 
     @property
     def taps(self) -> Taps:
