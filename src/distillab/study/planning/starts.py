@@ -171,7 +171,11 @@ def kept_of_teacher(
     found = [keep_fitting(network, each.state_dict(), name=student, head=head) for each in members]
     if stages:
         needed = kept_stages_of(student, costs, stages).state_keys(network)
-        if any(not needed <= each.keys for each in found):
+        whole = all(
+            KeptStages.of(each, teacher_costs.inputs, stages, name=teacher).state_keys(each) == needed
+            for each in members
+        )
+        if not whole or any(not needed <= each.keys for each in found):
             raise RequestError(
                 f"`{KEY}: {stages}` of {student}, and not all of these stages have the names and shapes of "
                 f"those of {teacher}",
