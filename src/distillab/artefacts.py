@@ -268,8 +268,8 @@ class RunRecord:
         interpolation: How the inputs of ``NAME@PIXELS`` are resized, if not bilinearly.
         normalization: ``mean`` and ``std`` per channel that the network's inputs are normalized with, of
             pixels in [0, 1]; None for other inputs than images, and in records of early versions.
-        start: The trained weights that the network started from: their content address (``weights``) and
-            the name of their ``file``; None for random ones.
+        start: The trained weights that it started from: their content address (``weights``) and ``file``,
+            and stages and parameters that were kept of them, if any were; None for random ones.
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
         cohort: Number of students trained in step with it, itself included.
@@ -305,7 +305,7 @@ class RunRecord:
     inputs: Mapping[str, Sequence[float]] | None = None
     interpolation: str | None = None
     normalization: Mapping[str, Sequence[float]] | None = None
-    start: Mapping[str, str] | None = None
+    start: Mapping[str, str | int] | None = None
     teacher_images: int = 0
     teacher_forwards: int = 0
     cohort: int = 1

@@ -14,11 +14,18 @@ from distillab.methods.adapted_layers import AdaptedConv, AdaptedLinear, Adapter
 from distillab.methods.features.netgraft import NetworkGrafting
 from distillab.models import Ensemble, InputSpec, Outputs, OutputShapes, build_model, inspect_network
 from distillab.models.blocks import BlockNetwork
+from distillab.models.kept_stages import keep_stages
+from distillab.models.starting import keep_fitting
 from support.studies import plan
 
 INPUTS = InputSpec(3, 16, 16)
 N, C = 6, 4
-PAIRS = [("vgg5_half", "vgg5"), ("resnet8", "resnet14"), ("convnet3", "convnet3")]
+PAIRS = [
+    ("vgg5_half", "vgg5", 3),
+    ("vgg5_half", "vgg5", 0),
+    ("resnet8", "resnet14", 0),
+    ("convnet3", "convnet3", 1),
+]
 
 
 def network(name: str, seed: int) -> nn.Module:
@@ -31,11 +38,20 @@ def teacher_of(name: str) -> nn.Module:
     return network(name, 1).eval().requires_grad_(False)
 
 
-def grafted(student: nn.Module, teacher: nn.Module, **keys: Any) -> NetworkGrafting:
+def begun(student: str, teacher: nn.Module, keep: int = 0) -> nn.Module:
+    """Return a student with the weights of its teacher that fit, some of whose stages keep them."""
+    own = network(student, 0)
+    keep_fitting(own, teacher.state_dict(), name=student, head="fc")
+    if keep:
+        keep_stages(own, INPUTS, keep, name=student)
+    return own
+
+
+def grafted(student: nn.Module, teacher: nn.Module, keep: int = 0, **keys: Any) -> NetworkGrafting:
     shapes = inspect_network(student, INPUTS, classes=C, name="student").shapes
     method = build_method(
         parse_method({"netgraft": keys}, "methods"),
-        Pair(shapes, OutputShapes(C), n_train=N, teacher_network=teacher),
+        Pair(shapes, OutputShapes(C), n_train=N, teacher_network=teacher, kept_stages=keep),
     )
     assert isinstance(method, NetworkGrafting)
     return method
@@ -73,10 +89,11 @@ def test_netgraft_has_its_golden_value() -> None:
     assert terms["net"].item() == pytest.approx(2 * 0.4 / 2)
 
 
-@pytest.mark.parametrize(("student", "teacher"), PAIRS)
-def test_merged_student_is_ordinary_and_gives_the_same_outputs(student: str, teacher: str) -> None:
-    own, host = network(student, 0), teacher_of(teacher)
-    method = grafted(own, host)
+@pytest.mark.parametrize(("student", "teacher", "keep"), PAIRS)
+def test_merged_student_is_ordinary_and_gives_the_same_outputs(student: str, teacher: str, keep: int) -> None:
+    host = teacher_of(teacher)
+    own = begun(student, host, keep)
+    method = grafted(own, host, keep)
     made = method.network(own)
     train(made, method, host, steps=6, upto=1.0)
     before = made.eval()(images())
@@ -91,9 +108,10 @@ def test_merged_student_is_ordinary_and_gives_the_same_outputs(student: str, tea
 
 
 def test_blocks_alone_change_no_weight_of_the_teacher_nor_the_stages_kept() -> None:
-    own, host = network("vgg5_half", 0), teacher_of("vgg5")
+    host = teacher_of("vgg5")
+    own = begun("vgg5_half", host, keep=3)
     given = {key: value.clone() for key, value in host.state_dict().items()}
-    method = grafted(own, host)
+    method = grafted(own, host, keep=3)
     made = method.network(own)
     started = {key: value.clone() for key, value in made.state_dict().items()}
     train(made, method, host, steps=4, upto=0.4)
@@ -121,7 +139,7 @@ def test_block_stands_in_the_place_of_the_teachers() -> None:
 
 def test_chain_grows_from_two_blocks_to_all() -> None:
     own, host = network("vgg5_half", 0), teacher_of("vgg5")
-    method = grafted(own, host, block_share=0.5)
+    method = grafted(own, host, keep=3, block_share=0.5)
     method.network(own)
     assert [method._length(progress) for progress in (0.5, 0.74, 0.76, 0.99)] == [2, 2, 3, 3]
 
@@ -130,7 +148,7 @@ def test_adapters_depend_on_the_seed_of_the_run_alone() -> None:
     def adapter(seed: int, noise: int) -> Tensor:
         own = network("vgg5_half", 0)
         torch.manual_seed(seed)
-        method = grafted(own, teacher_of("vgg5"))
+        method = grafted(own, teacher_of("vgg5"), keep=3)
         torch.manual_seed(noise)
         method.network(own)
         found = method.adapters["4"]
@@ -145,9 +163,18 @@ def test_best_of_several_teachers_takes_the_blocks() -> None:
     host = Ensemble(members, "accuracy").eval().requires_grad_(False)
     host.weights.copy_(torch.tensor([0.3, 0.7]))
     own = network("vgg5_half", 0)
-    made = grafted(own, host).network(own)
-    kept = made.state_dict()["stages.0.conv.weight"]
-    assert torch.equal(kept, members[1].state_dict()["stages.0.conv.weight"])
+    method = grafted(own, host, keep=3)
+    method.network(own)
+    assert method._inside and method._inside[1].model is members[1]
+
+
+def test_method_itself_copies_nothing_of_the_teacher() -> None:
+    """What the grafted student starts from and keeps is decided for all methods alike, and not here."""
+    own = network("resnet8", 0)
+    before = {key: value.clone() for key, value in own.state_dict().items()}
+    made = grafted(own, teacher_of("resnet14")).network(own)
+    assert all(torch.equal(value, before[key]) for key, value in made.state_dict().items())
+    assert all(each.requires_grad for each in made.parameters())
 
 
 @pytest.mark.parametrize("name", ["resnet8", "vgg5", "convnet3x2"])

@@ -10,12 +10,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 import yaml
 from PIL import Image
 from safetensors.torch import load_file
 
 from distillab.artefacts import WEIGHTS
 from distillab.models import InputSpec, build_model
+from distillab.models.ensemble import best_member
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
 from support.source_tree import ROOT
@@ -67,10 +69,18 @@ def test_study_of_grafting_runs_in_a_small_form(name: str, drawn: Path) -> None:
     assert [(row["method"], row["status"]) for row in rows] == [
         (method, "done") for method in ("ce", "kd(ce_weight=0)", "netgraft")
     ]
-    assert {row["student"] for row in rows} == {"vgg5_half(start=teacher)"}
+    assert {row["student"] for row in rows} == {"vgg5_half(start=teacher, keep=3)"}
     usual = build_model("vgg5_half", classes=len(folder.dataset.classes), inputs=InputSpec(3, 16, 16))
+    kept = [key for key in usual.state_dict() if key.startswith(("stages.0.", "stages.1.", "stages.2."))]
     for row in rows:
+        record = folder.store.run_record("student", row["run_id"])
+        assert record.start is not None
+        teacher = best_member(
+            load_file(folder.store.folder("teacher", str(record.start["teacher"])) / WEIGHTS)
+        )
         state = load_file(folder.store.folder("student", row["run_id"]) / WEIGHTS)
         assert {key: value.shape for key, value in state.items()} == {
             key: value.shape for key, value in usual.state_dict().items()
         }
+        assert kept and all(torch.equal(state[key], teacher[key]) for key in kept)
+        assert record.start["kept_stages"] == 3

@@ -26,8 +26,12 @@ from support.studies import EARLIER, plan
 
 ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
 
-# All but the control of students that start from stages.
-OF_ANY_STUDENT = [name for name in methods if not methods[name].throughout]
+# All but the control of students that start from stages, and those of students that start from the teacher.
+OF_ANY_STUDENT = [
+    name
+    for name in methods
+    if not methods[name].throughout and "teacher_network" not in (methods[name].teacher_needs or ())
+]
 
 
 def ids(made: Plan, kind: str) -> set[str]:
@@ -252,8 +256,7 @@ def test_jobs_are_read_back_from_json() -> None:
 
 
 def test_paired_students_share_seeds_recipe_and_sets() -> None:
-    longer = {name for name in methods if methods[name].matches_compute or methods[name].throughout}
-    made = plan(methods=[name for name in methods if name not in longer])
+    made = plan(methods=[name for name in OF_ANY_STUDENT if not methods[name].matches_compute])
     for seed in (0, 1):
         for level in (5.0, 10.0):
             of_condition = runs(made, seed=seed, levels={"size": level})

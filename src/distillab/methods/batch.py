@@ -98,6 +98,7 @@ class Pair:
         task: What both networks are trained to predict.
         student_taps: Where the student's outputs are read, for methods that build on its stages. None where
             only shapes are known.
+        kept_stages: The number of the student's first stages that keep the weights it starts from.
 
     Example:
         >>> shapes = OutputShapes(classes=10, embedding=64)
@@ -115,3 +116,4 @@ class Pair:
     new_student: Callable[[int], nn.Module] | None = None
     task: Task = field(default_factory=Classification)
     student_taps: Taps | None = None
+    kept_stages: int = 0

@@ -110,6 +110,7 @@ class KeptWeights:
         kept: Number of parameters that were kept.
         total: Number of parameters of the network.
         modules: The modules whose weights were all kept, those within them left out.
+        keys: The names of the weights that were kept.
 
     Example:
         >>> KeptWeights(kept=30, total=60, modules=("conv1", "layer1")).text
@@ -119,6 +120,7 @@ class KeptWeights:
     kept: int
     total: int
     modules: tuple[str, ...]
+    keys: frozenset[str] = frozenset()
 
     @property
     def text(self) -> str:
@@ -172,7 +174,7 @@ def keep_fitting(
         )
     model.load_state_dict({key: state[key] for key in keys}, strict=False)
     whole = _outermost(model, lambda unit: (held := _weights_of(own, unit)) != set() and held <= keys)
-    return KeptWeights(kept, sum(parameters.values()), tuple(whole))
+    return KeptWeights(kept, sum(parameters.values()), tuple(whole), frozenset(keys))
 
 
 def _units(module: nn.Module, prefix: str = "") -> Iterator[str]:

@@ -160,6 +160,7 @@ class NetworkStart(Part):
         pretrained: Whether they belong to the name of the network.
         scaling: How images are scaled for them, if not as for the other networks.
         interpolation: How images are resized for them, if not as usual.
+        keep: The number of the network's first stages that keep them in training.
         path: The file, wherever it is; not part of the specification.
     """
 
@@ -167,6 +168,7 @@ class NetworkStart(Part):
     pretrained: bool = False
     scaling: InputScaling | None = None
     interpolation: str | None = None
+    keep: int = 0
     path: str = field(default="", compare=False)
 
     def as_dict(self) -> JsonObject:
@@ -177,7 +179,7 @@ class NetworkStart(Part):
             values["inputs"] = self.scaling.as_dict()
         if self.interpolation is not None:
             values["interpolation"] = self.interpolation
-        return values
+        return {**values, **_kept(self.keep)}
 
     @property
     def inputs(self) -> JsonObject:
@@ -195,14 +197,17 @@ class RunStart(Part):
         job: The job that makes it.
         fresh_classifier: Whether the classifier keeps its random weights: that of a teacher with its classes
             in another order.
+        keep: The number of the network's first stages that keep these weights in training.
     """
 
     kind: Literal["student", "teacher"]
     job: str
     fresh_classifier: bool = False
+    keep: int = 0
 
     def as_dict(self) -> JsonObject:
-        return {self.kind: self.job, **({"classifier": "fresh"} if self.fresh_classifier else {})}
+        fresh = {"classifier": "fresh"} if self.fresh_classifier else {}
+        return {self.kind: self.job, **fresh, **_kept(self.keep)}
 
     @property
     def inputs(self) -> JsonObject:
@@ -211,6 +216,11 @@ class RunStart(Part):
 
 
 PlannedStart = NetworkStart | RunStart
+
+
+def _kept(stages: int) -> JsonObject:
+    """Return what a specification states of the stages that are kept: nothing if there are none."""
+    return {"keep": stages} if stages else {}
 
 
 def needed_by(start: PlannedStart | None) -> tuple[str, ...]:
@@ -223,15 +233,17 @@ def read_start(spec: JsonObject, inputs: JsonObject) -> PlannedStart | None:
     if "start" not in spec:
         return None
     start = spec["start"]
+    keep = start.get("keep", 0)
     if "student" in start:
-        return RunStart("student", start["student"])
+        return RunStart("student", start["student"], keep=keep)
     if "teacher" in start:
-        return RunStart("teacher", start["teacher"], "classifier" in start)
+        return RunStart("teacher", start["teacher"], "classifier" in start, keep)
     return NetworkStart(
         start["weights"],
         start.get("pretrained", False),
         read_scaling(start),
         start.get("interpolation"),
+        keep,
         inputs["start"],
     )
 

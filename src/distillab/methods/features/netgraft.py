@@ -32,7 +32,8 @@ class NetworkGrafting(Method):
     blocks are chained inside the teacher, first two of them, in the end all: z^b are the logits of the chain.
     Where widths differ, 1x1 adapters stand between the blocks of the two networks. They are linear and have
     no bias, so that they are merged into the layer behind them: what is evaluated and saved is an ordinary
-    student. Stages before the first that differs are the teacher's own, with its weights, and stay fixed.
+    student. It starts from the teacher, and stages that it keeps (``keep``) are the teacher's; b goes over
+    the others. The method itself copies and keeps nothing, so that the plain student starts and keeps alike.
 
     Of several teachers, the blocks are trained inside the one with the largest weight, on the logits of all.
 
@@ -48,6 +49,7 @@ class NetworkGrafting(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits", "teacher_network"})
+    revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):
         """Hyper-parameters.
@@ -70,7 +72,7 @@ class NetworkGrafting(Method):
         self._inside: tuple[BlockNetwork, BlockNetwork] | None = None
         self._chained: list[Tensor] = []
         self._hooks: list[Any] = []
-        self._first, self._seed = 0, int(torch.randint(2**31, ()))
+        self._first, self._seed = pair.kept_stages, int(torch.randint(2**31, ()))
 
     @classmethod
     def check_networks(cls, student: nn.Module, teacher: nn.Module, inputs: InputSpec, names: str) -> None:
@@ -78,26 +80,22 @@ class NetworkGrafting(Method):
         for network in (student, *_members(teacher)):
             BlockNetwork.of(network, names).check(inputs, names)
         for member in _members(teacher):
-            _first_that_differs(BlockNetwork.of(student, names), BlockNetwork.of(member, names), names)
+            _must_match(BlockNetwork.of(student, names), BlockNetwork.of(member, names), names)
 
     def network(self, student: nn.Module) -> nn.Module:
-        """Return the student with the teacher's first stages, and adapters in the layers that need them."""
+        """Return the student with adapters in the layers that need them."""
         teacher = self.pair.teacher_network
         if teacher is None:
             return student
         host = BlockNetwork.of(_host(teacher), "the teacher")
         own = BlockNetwork.of(student, "the student")
-        self._first = _first_that_differs(own, host, "the student and its teacher")
+        _must_match(own, host, "the student and its teacher")
         self._inside = own, host
-        kept = [*own.stages[: self._first], *_before(own)]
-        self._keep(own, host)
         generator = torch.Generator().manual_seed(self._seed)
         for place, (mine, other) in enumerate(self._widths(), 1):
             if mine != other:
                 self._adapt(own, place, Adapter(mine, other, generator))
-        if not self._is_adapted(len(own.stages)):
-            own.classifier.load_state_dict(host.classifier.state_dict())
-        self._hooks = [student.register_forward_pre_hook(lambda *_: self._begin(kept))]
+        self._hooks = [student.register_forward_pre_hook(lambda *_: self._chained.clear())]
         self._hooks += [stage.register_forward_hook(self._note) for stage in own.stages]
         return student
 
@@ -162,12 +160,6 @@ class NetworkGrafting(Method):
         place = self._first + length
         return host.after(self._widened(self._chained[place - 1], place), place)
 
-    def _begin(self, kept: list[nn.Module]) -> None:
-        """Forget the maps of the forward pass before; what is the teacher's is in evaluation mode."""
-        self._chained.clear()
-        for module in kept:
-            module.eval()
-
     def _note(self, _: nn.Module, __: Any, made: Tensor) -> None:
         self._chained.append(made)
 
@@ -215,14 +207,6 @@ class NetworkGrafting(Method):
             else:
                 own.stages[place] = changed
 
-    def _keep(self, own: BlockNetwork, host: BlockNetwork) -> None:
-        """Give the student the teacher's weights of what comes before its first block, for good."""
-        own.model.load_state_dict(host.stem, strict=False)
-        for mine, other in zip(own.stages[: self._first], host.stages[: self._first], strict=True):
-            mine.load_state_dict(other.state_dict())
-        for module in [*own.stages[: self._first], *_before(own)]:
-            module.requires_grad_(False)
-
 
 def _distance(logits: Tensor, teacher: Tensor) -> Tensor:
     """Return the mean squared distance of logits ``[N, classes]``, each row of unit length."""
@@ -241,12 +225,8 @@ def _host(teacher: nn.Module) -> nn.Module:
     return _members(teacher)[best]
 
 
-def _first_that_differs(own: BlockNetwork, host: BlockNetwork, names: str) -> int:
-    """Return the place of the first stage that is not the teacher's; 0 if all are.
-
-    Raises:
-        RequestError: The networks have another stem or number of stages.
-    """
+def _must_match(own: BlockNetwork, host: BlockNetwork, names: str) -> None:
+    """Raise RequestError if two networks have another stem or number of stages."""
     stems = [{key: value.shape for key, value in each.stem.items()} for each in (own, host)]
     if len(own.stages) != len(host.stages) or stems[0] != stems[1]:
         raise RequestError(
@@ -254,17 +234,6 @@ def _first_that_differs(own: BlockNetwork, host: BlockNetwork, names: str) -> in
             where=names,
             allowed="two networks of one family, such as vgg5_half and vgg5",
         )
-    for place, (mine, other) in enumerate(zip(own.stages, host.stages, strict=True)):
-        shapes = [{key: value.shape for key, value in each.state_dict().items()} for each in (mine, other)]
-        if shapes[0] != shapes[1]:
-            return place
-    return 0
-
-
-def _before(own: BlockNetwork) -> list[nn.Module]:
-    """Return the modules before the stages."""
-    children = own.model.named_children()
-    return [module for name, module in children if module is not own.stages and name != own.head]
 
 
 def _width(stage: nn.Module) -> int:

@@ -28,7 +28,7 @@ from distillab.study.planning.costs import CostsOf, ModelCosts, check_pair, file
 from distillab.study.planning.dense_tasks import must_fit_task
 from distillab.study.planning.planned_method import PlannedMethod, PlannedStage
 from distillab.study.planning.planned_recipe import PlannedRecipe
-from distillab.study.planning.starts import Starts, kept_of_teacher
+from distillab.study.planning.starts import Starts, kept_of_teacher, kept_stages_of
 from distillab.study.planning.teacher_chain import (
     TeacherPart,
     generations_before,
@@ -61,6 +61,7 @@ class PlanContext:
         methods_of: Those that a student is trained with.
         stages_of: The stages that a student starts from.
         kept: What a student keeps of a teacher's weights, in a few words.
+        kept_stages: The first stages of a student, by their number.
         check_networks: Raises RequestError if a method that needs the teacher itself cannot serve a pair.
         levels: For each factor in written order, one instance per level.
         recipes: The recipe of the students (``student``), and of the teachers of each provenance.
@@ -93,6 +94,7 @@ class PlanContext:
         self.methods = self.every_method[: len(own_specs)]
         self.methods_of, self.stages_of = cache(self._methods_of), cache(self._stages_of)
         self.kept, self.check_networks = cache(kept_of_teacher), cache(self._check_networks)
+        self.kept_stages = cache(kept_stages_of)
         tune = spec.tune
         tuned = [each for method in method_specs for each in tune.variants(method)] if tune else []
         self._checked_methods = [*method_specs, *tuned]
@@ -217,9 +219,9 @@ class PlanContext:
         by_label = {method.label: method for method in self.every_method}
         stages = zip(student.stages, stage_methods(self.spec, student), strict=True)
         return tuple(
-            PlannedStage(by_label[method.label], stage.steps, stage.epochs)
+            PlannedStage(by_label[method.label], stage.steps, stage.epochs, student.keep)
             if method and isinstance(stage, StageSpec)
-            else PlannedStage(None)
+            else PlannedStage(None, keep=student.keep)
             for stage, method in stages
         )
 

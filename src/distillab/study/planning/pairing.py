@@ -21,6 +21,7 @@ from distillab.study.job_parts import NetworkStart, PlannedStart, SetDigests
 from distillab.study.planning.black_box_teacher import must_not_mix
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
+from distillab.study.planning.kept_stages import must_graft, must_keep
 from distillab.study.planning.planned_method import PlannedMethod
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.replicate import Replicate, TeacherSet
@@ -70,10 +71,12 @@ class Pairing:
         self._long_recipes: dict[PlannedMethod, PlannedRecipe] = {}
         self.class_map = context.class_map(self._teacher_classes(), transfer.classes)
         self._must_serve()
+        self._must_graft(student)
         self.start: PlannedStart | None = self._start_of_student(student)
         self.first_start = self.start
         self.teacher_start = self._start_of_teacher()
-        self._must_begin()
+        self._must_begin(student.keep)
+        must_keep(context, student, self.start, self.methods, self.costs)
 
     def with_recipes(self, recipe: PlannedRecipe, labelled: PlannedRecipe) -> Pairing:
         """Return the pairing with students trained by other recipes, the ``labelled`` one without unlabelled
@@ -118,7 +121,7 @@ class Pairing:
             if stage.method is not None
         )
 
-    def _must_begin(self) -> None:
+    def _must_begin(self, kept_stages: int) -> None:
         """Raise RequestError unless the study's teacher can be what the student starts from, if it is."""
         if self.stages:
             stages = ", then ".join(stage.text for stage in self.stages)
@@ -135,7 +138,7 @@ class Pairing:
             )
         costs = self.teacher_costs("study")
         try:
-            kept = self.context.kept(self.student, self.costs, self.teacher.last_model, costs)
+            kept = self.context.kept(self.student, self.costs, self.teacher.last_model, costs, kept_stages)
         except RequestError as error:
             raise error.within(where) from error
         self.context.starts.notes[f"{self.label}: the teacher is {self.teacher.last_model}, {kept}."] = None
@@ -350,23 +353,15 @@ class Pairing:
         if mixes:
             must_not_mix(teacher)
         context.check(student, shapes, merges(self.class_map), unlabelled, mixes)
-        self._must_graft()
         if teacher.generations > 1:
             whole = context.costs(len(transfer.classes), transfer.shape).shapes(self.student)
             context.check(student, whole, False, unlabelled, mixes)
 
-    def _must_graft(self) -> None:
+    def _must_graft(self, entry: StudentEntry) -> None:
         """Raise RequestError if a method needs the teacher itself, and cannot serve the two networks."""
-        for method in (*self.methods, *(stage.method for stage in self.stages if stage.method)):
-            if "teacher_network" in method.spec.teacher_needs:
-                if self.class_map:
-                    raise RequestError(
-                        f"method {method.label} needs a teacher of the student's classes in their order",
-                        where=self.context.spec.where,
-                        allowed="such a teacher, or a method that learns from logits",
-                    )
-                costs = self.teacher_costs("study")
-                self.context.check_networks(method, self.student, self.costs, self.teacher.last_model, costs)
+        methods = (*self.methods, *(stage.method for stage in self.stages if stage.method))
+        teacher, mapped = (self.teacher.last_model, self.teacher_costs("study")), bool(self.class_map)
+        must_graft(self.context, entry, methods, self.costs, teacher, mapped=mapped)
 
 
 def pairings_of(context: PlanContext, replicates: Iterable[Replicate]) -> Iterator[Pairing]:

@@ -81,11 +81,13 @@ class PlannedStage:
         method: The method that a student is trained with; None if it gets the weights of the study's teacher.
         steps: Its number of steps; None for that of the recipe.
         epochs: The same in epochs.
+        keep: The number of stages of the network that keep its weights in what comes after it.
     """
 
     method: PlannedMethod | None
     steps: int | None = None
     epochs: int | None = None
+    keep: int = 0
 
     @property
     def text(self) -> str:

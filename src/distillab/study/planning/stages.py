@@ -47,11 +47,11 @@ class StageJobs:
             if stage.method is None:
                 chain = self.teachers.chain(pairing, "study")
                 self.add(list(chain))
-                start = RunStart("teacher", chain[-1].id, pairing.class_map is not None)
+                start = RunStart("teacher", chain[-1].id, pairing.class_map is not None, stage.keep)
             else:
                 jobs = PairingJobs(pairing.at_stage(place, start), self.teachers)
                 self.supply(jobs, {stage.method.teacher})
                 made = jobs.student_jobs(stage.method)
                 self.add(made)
-                start = RunStart("student", made[-1].id)
+                start = RunStart("student", made[-1].id, keep=stage.keep)
         return start

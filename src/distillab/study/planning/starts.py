@@ -18,6 +18,7 @@ from distillab.models.black_box import is_black_box
 from distillab.models.efficientnet_lite import SIDES
 from distillab.models.ensemble import Ensemble
 from distillab.models.input_transforms import InputNormalization, split_input_size
+from distillab.models.kept_stages import KEY, KeptStages
 from distillab.models.starting import keep_fitting
 from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
@@ -102,10 +103,12 @@ class Starts:
             entry.weights is None,
             self._scaling(normalization),
             source.interpolation if resizes and source.interpolation != "bilinear" else None,
+            entry.keep,
             str(source.path),
         )
         scaling = start.scaling.as_dict() if start.scaling else None
-        weights = InitialWeights(source.path, start.digest, start.pretrained, scaling, start.interpolation)
+        facts = source.path, start.digest, start.pretrained, scaling, start.interpolation
+        weights = InitialWeights(*facts, keep=entry.keep)
         loaded = weights.load(costs.build(entry.model), inputs, name=entry.model, classes=costs.classes)
         parts = [f"{entry.model} starts from {source.origin}", *([loaded.text] if loaded.text else [])]
         parts += [_preprocessing(source, normalization, self._images)]
@@ -134,7 +137,18 @@ class Starts:
         return scaling_to(normalization, self._statistics)
 
 
-def kept_of_teacher(student: str, costs: ModelCosts, teacher: str, teacher_costs: ModelCosts) -> str:
+def kept_stages_of(student: str, costs: ModelCosts, stages: int) -> KeptStages:
+    """Return the first stages of a student's network.
+
+    Raises:
+        RequestError: The network has no stages or fewer, or nothing else.
+    """
+    return KeptStages.of(costs.build(student), costs.inputs, stages, name=student)
+
+
+def kept_of_teacher(
+    student: str, costs: ModelCosts, teacher: str, teacher_costs: ModelCosts, stages: int = 0
+) -> str:
     """Return what a student keeps of the weights of the study's teacher, in a few words.
 
     Args:
@@ -142,9 +156,11 @@ def kept_of_teacher(student: str, costs: ModelCosts, teacher: str, teacher_costs
         costs: Builds it.
         teacher: The network that teaches.
         teacher_costs: Builds that.
+        stages: The number of the student's first stages that must be the teacher's in whole.
 
     Raises:
-        RequestError: No weights of the teacher have a name and a shape of the student's.
+        RequestError: No weights of the teacher have a name and a shape of the student's, or not all of these
+            stages have.
     """
     if is_black_box(teacher):
         raise RequestError(f"{teacher} has no weights to start from", allowed="a network, or another start")
@@ -152,7 +168,20 @@ def kept_of_teacher(student: str, costs: ModelCosts, teacher: str, teacher_costs
     members = source.members if isinstance(source, Ensemble) else [source]
     network = costs.build(student)
     head = inspect_network(network, costs.inputs, classes=costs.classes, name=student).taps.classifier
-    kept = [keep_fitting(network, each.state_dict(), name=student, head=head).text for each in members]
+    found = [keep_fitting(network, each.state_dict(), name=student, head=head) for each in members]
+    if stages:
+        needed = kept_stages_of(student, costs, stages).state_keys(network)
+        whole = all(
+            KeptStages.of(each, teacher_costs.inputs, stages, name=teacher).state_keys(each) == needed
+            for each in members
+        )
+        if not whole or any(not needed <= each.keys for each in found):
+            raise RequestError(
+                f"`{KEY}: {stages}` of {student}, and not all of these stages have the names and shapes of "
+                f"those of {teacher}",
+                allowed=f"stages that are the teacher's ({', '.join(found[0].modules)})",
+            )
+    kept = [each.text for each in found]
     return kept[0] if len(set(kept)) == 1 else "of whose networks it keeps what fits of the best"
 
 

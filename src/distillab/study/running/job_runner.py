@@ -246,12 +246,14 @@ def initial_weights(start: PlannedStart | None, job: str, store: Store) -> Initi
             interpolation=record.interpolation,
             run=start.kind,
             fresh_classifier=start.fresh_classifier,
+            keep=start.keep,
         )
     path = located(Path(start.path))
     if file_digest(path) != start.digest:
         raise RuntimeError(f"{path} does not hold the weights that job {job} was planned with")
     scaling = start.scaling.as_dict() if start.scaling else None
-    return InitialWeights(path, start.digest, start.pretrained, scaling, start.interpolation)
+    facts = path, start.digest, start.pretrained, scaling, start.interpolation
+    return InitialWeights(*facts, keep=start.keep)
 
 
 def _seeds(job: TeacherJob | StudentJob) -> Seeds:

@@ -37,6 +37,7 @@ class StudentEntry(PublicConfig):
             states them and they are not the study's. Written ``normalization``.
         start: What it starts from that a study makes: stages, each from the one before (``docs/studies.md``).
             Trained weights, if there are any as well, are what the first stage starts from.
+        keep: The number of its first stages that keep the weights that it starts from, under every method.
         methods: Those of the study's methods that it is trained with, as they stand there; all if empty. The
             method of the plain student is always among them.
         name: The name of the student in tables; by default that of its network, with what it starts from.
@@ -51,6 +52,8 @@ class StudentEntry(PublicConfig):
         'efficientnet_lite0(pretrained)'
         >>> StudentEntry(model="resnet8", start={"method": "fitnet", "steps": 50}).label
         'resnet8(start=fitnet for 50 steps)'
+        >>> StudentEntry(model="vgg5_half", start="teacher", keep=3).label
+        'vgg5_half(start=teacher, keep=3)'
     """
 
     model: str = Field(min_length=1)
@@ -58,6 +61,7 @@ class StudentEntry(PublicConfig):
     pretrained: bool = False
     normalisation: ExternalStatistics | None = None
     start: tuple[StartStage, ...] = ()
+    keep: int = Field(default=0, ge=0)
     methods: tuple[str | JsonObject, ...] = ()
     name: str = ""
 
@@ -86,6 +90,8 @@ class StudentEntry(PublicConfig):
             raise ValueError("a student starts from weights or from a run, not both")
         if given and TEACHER in self.start:
             raise ValueError("a student starts from trained weights or from the teacher, not both")
+        if self.keep and not given and not self.start:
+            raise ValueError("`keep` is for a student with a start, weights or pretrained weights")
         return self
 
     @property
@@ -118,6 +124,7 @@ class StudentEntry(PublicConfig):
         facts = [f"weights={self.weights.name}"] if self.weights is not None else []
         facts += ["pretrained"] if self.pretrained else []
         facts += [f"start={start_text(self.start)}"] if self.start else []
+        facts += [f"keep={self.keep}"] if self.keep else []
         return f"{self.model}({', '.join(facts)})" if facts else self.model
 
     @property

@@ -168,6 +168,7 @@ def _pair(member: CohortMember, info: NetworkInfo) -> Pair:
         new_student=lambda number: _new_peer(member, number),
         task=member.task,
         student_taps=info.taps,
+        kept_stages=member.start.keep if member.start else 0,
     )
 
 

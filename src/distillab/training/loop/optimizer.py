@@ -43,7 +43,8 @@ class Optimizer:
     def backward(self, loss: Tensor) -> None:
         """Compute the gradients of a loss, in the place of those before."""
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        if loss.requires_grad:  # that of a phase which compares kept stages alone moves nothing
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def update(self) -> None:
         """Update the parameters by their gradients."""

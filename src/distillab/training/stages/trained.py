@@ -107,7 +107,7 @@ def write_trained(
         inputs=scaling,
         interpolation=start.interpolation if start else None,
         normalization=_normalization(sets, scaling),
-        start=start.as_record() if start else None,
+        start=start.as_record(network) if start else None,
         teacher_images=teacher_images,
         teacher_forwards=teacher_forwards,
         cohort=cohort,
