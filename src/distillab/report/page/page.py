@@ -180,6 +180,7 @@ def _further_tables(contents: ReportContents) -> dict[str, Table | list[Table] |
         "class_precision_table": class_precision_table(contents.detections, contents.task),
         "exits_table": exits_table(contents),
         "labels_table": tables.labels_table(contents.labels, contents.task),
+        "groups_table": tables.groups_table(contents.groups, contents.task),
         "teachers_tables": run_tables.teachers_tables(contents, contents.task),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),
