@@ -47,6 +47,7 @@ from distillab.report.collect.rows import (
     runs_of,
 )
 from distillab.report.collect.stopping import stopping_of
+from distillab.report.collect.train_examples import train_examples
 from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
@@ -103,6 +104,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         version=metadata.version("distillab"),
         pairs=model_pairs(tables.results, teachers, task, plain=baseline, distilling=distilling),
         datasets=(dataset_view(folder),),
+        examples=train_examples(folder),
         roles=role_views(folder),
         factors=tuple(factor_view(levels, conditions) for levels in spec.factor_levels()),
         methods=tuple(method_view(each, pairs) for each in methods),

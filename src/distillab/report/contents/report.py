@@ -51,6 +51,7 @@ class ReportContents:
             forest plot and are in its table.
         pairs: Teacher and student, the most important pair first.
         datasets: The data as read.
+        examples: A few training examples per class as read; None if none is shown.
         roles: What filled each role.
         factors: The factors of the study.
         methods: The methods with their settings.
@@ -98,6 +99,7 @@ class ReportContents:
     baseline: str = "ce"
     pairs: tuple[ModelPair, ...] = ()
     datasets: tuple[DatasetView, ...] = ()
+    examples: Pictures | None = None
     roles: tuple[RoleView, ...] = ()
     factors: tuple[FactorView, ...] = ()
     methods: tuple[MethodView, ...] = ()

@@ -118,7 +118,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     styles = method_styles(contents)
     doses, doses_hidden = dose_plots(contents, styles)
     precision = precision_plots(contents.detections, styles, task)
-    pictures = [_PictureBlock.of(entry, i, task.class_noun) for i, entry in enumerate(contents.pictures)]
+    pictures = [_PictureBlock.of(entry, str(i), task.class_noun) for i, entry in enumerate(contents.pictures)]
     classes = [
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
         for i, panel in enumerate(contents.class_panels[:CLASS_PLOTS])
@@ -154,6 +154,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "precision_plots": precision,
         "doses": doses,
         "doses_hidden": doses_hidden,
+        "examples": contents.examples and _PictureBlock.of(contents.examples, "examples", task.class_noun),
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
         "pictures": pictures,
         "tiles": TILES_SHOWN,
@@ -216,7 +217,7 @@ class _PictureBlock:
     checks: Table
 
     @classmethod
-    def of(cls, entry: Pictures, index: int, noun: str) -> _PictureBlock:
+    def of(cls, entry: Pictures, index: str, noun: str) -> _PictureBlock:
         return cls(
             entry,
             tile_side(entry),
