@@ -14,7 +14,12 @@ from distillab.data.examples import Examples
 from distillab.evidence.answer import Answer
 from distillab.report import ReportContents, render
 from distillab.report.collect.gallery import SOUNDS
-from distillab.report.collect.train_examples import MOST_CHARACTERS, SHOWN, choose_of_classes, train_examples
+from distillab.report.collect.train_examples import (
+    LONGEST_TEXT,
+    TRAIN_EXAMPLES,
+    choose_of_classes,
+    train_examples,
+)
 from distillab.report.contents.pictures import Pictures
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import parse_study
@@ -48,12 +53,12 @@ def test_images_of_every_class_are_shown(tmp_path: Path) -> None:
     train = study.dataset.train
     names = [train.classes[label] for label in train.labels]
     real = {(image.tobytes(), name) for image, name in zip(train.images, names, strict=True)}
-    assert len(shown.before.tiles) == SHOWN
+    assert len(shown.before.tiles) == TRAIN_EXAMPLES
     assert {tile.labels for tile in shown.before.tiles} == {(name,) for name in train.classes}
     for tile in shown.before.tiles:
         assert isinstance(tile.picture, np.ndarray) and (tile.picture.tobytes(), *tile.labels) in real
     page = page_of(shown)
-    assert page.count("<img src=") == SHOWN and '<span class="class" title="7">7</span>' in page
+    assert page.count("<img src=") == TRAIN_EXAMPLES and '<span class="class" title="7">7</span>' in page
     again = train_examples(study)
     assert again is not None
     for one, other in zip(shown.before.tiles, again.before.tiles, strict=True):
@@ -96,9 +101,9 @@ def test_texts_are_shortened_and_escaped(tmp_path: Path) -> None:
         students=["textcnn_small"],
     )
     page = page_of(shown)
-    assert len(re.findall("<blockquote", page)) == SHOWN and "<img" not in page
+    assert len(re.findall("<blockquote", page)) == TRAIN_EXAMPLES and "<img" not in page
     assert "&lt;b&gt;" in page and "<b>x" not in page
-    assert all(tile.text is not None and len(tile.text) == MOST_CHARACTERS + 1 for tile in shown.before.tiles)
+    assert all(tile.text is not None and len(tile.text) == LONGEST_TEXT + 1 for tile in shown.before.tiles)
 
 
 def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
@@ -111,7 +116,7 @@ def test_boxes_are_drawn_where_they_are(tmp_path: Path) -> None:
         students=["fcos_resnet_s"],
         methods=["kd"],
     )
-    assert len(shown.before.tiles) == SHOWN and shown.several_labels
+    assert len(shown.before.tiles) == TRAIN_EXAMPLES and shown.several_labels
     for tile in shown.before.tiles:
         assert isinstance(tile.picture, np.ndarray) and tile.picture.shape == (3, 128, 128)
         orange = (tile.picture == np.array([255, 140, 0], np.uint8)[:, None, None]).all(axis=0)

@@ -64,9 +64,10 @@ def classes_by_group(train: Examples, *, balanced: bool) -> Indices:
     counts = np.zeros((len(train.group_names), len(train.classes)))
     np.add.at(counts, (train.groups[train.labelled], train.labels[train.labelled]), 1)
     per_class = counts.sum(axis=0)
+    found: Indices = np.where(counts.any(axis=1), counts.argmax(axis=1), per_class.argmax())
     if balanced:
-        return (counts / per_class.clip(min=1)).argmax(axis=1)
-    return np.where(counts.any(axis=1), counts.argmax(axis=1), per_class.argmax())
+        found = (counts / per_class.clip(min=1)).argmax(axis=1)
+    return found
 
 
 def group_note(train: Examples, test: Examples) -> tuple[str, ...]:

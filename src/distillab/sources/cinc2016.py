@@ -17,7 +17,7 @@ from distillab.sources.delimited import read_lines
 from distillab.sources.grouping import encode_groups
 from distillab.sources.source import RawSplit, RawSplits, SourcePath, source
 
-CLASSES = ("normal", "abnormal")
+_CLASSES = ("normal", "abnormal")
 _CODES = {"-1": 0, "1": 1}
 _TABLE = "REFERENCE.csv"
 _SUFFIXES = (".wav", ".flac")
@@ -71,16 +71,16 @@ class Cinc2016(AudioSource):
         folders = [folder for folder, of in records.items() for _ in of]
         files = [_file(each, folder) for folder, of in records.items() for each in of]
         labels = np.array([each.label for of in records.values() for each in of], dtype=np.int64)
-        if len(set(labels.tolist())) < len(CLASSES):
+        if len(set(labels.tolist())) < len(_CLASSES):
             raise RequestError(
-                f"all records are {CLASSES[int(labels[0])]}", where=str(self.path), allowed="records of both"
+                f"all records are {_CLASSES[int(labels[0])]}", where=str(self.path), allowed="records of both"
             )
         sites = {"train": [folder.name for folder in folders]}
         group_names, groups = encode_groups(sites, str(self.path))
         names = [path.relative_to(self.path).as_posix() for path in files]
-        split = RawSplit(files, Labels(labels, len(CLASSES)), names, groups["train"])
+        split = RawSplit(files, Labels(labels, len(_CLASSES)), names, groups["train"])
         notes = self._validation_notes(listed) + _unlisted_notes(records)
-        return self.prepared(RawSplits(CLASSES, split, group_names=group_names, notes=notes))
+        return self.prepared(RawSplits(_CLASSES, split, group_names=group_names, notes=notes))
 
     def _folders(self) -> list[Path]:
         """Return the folders of training, sorted."""

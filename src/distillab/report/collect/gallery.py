@@ -139,7 +139,7 @@ class _Shown:
             preview = self._preview(self.examples, position)
             sound = preview.sound if number < SOUNDS else None
             tiles.append(
-                Tile(preview.picture, class_names_of(self.examples, position), sound=sound, text=preview.text)
+                Tile(preview.picture, tile_labels(self.examples, position), sound=sound, text=preview.text)
             )
         return tuple(tiles)
 
@@ -148,19 +148,19 @@ class _Shown:
         place = {int(name): i for i, name in enumerate(made.ids)}
         tiles = []
         for position in self.positions.tolist():
-            labels = class_names_of(self.examples, position)
+            labels = tile_labels(self.examples, position)
             i = place.get(int(self.examples.ids[position]))
             if i is None:
                 preview = self._preview(self.examples, position)
                 tiles.append(Tile(preview.picture, labels, dropped=True, text=preview.text))
             else:
                 preview = self._preview(made, i)
-                tiles.append(Tile(preview.picture, labels, class_names_of(made, i), text=preview.text))
+                tiles.append(Tile(preview.picture, labels, tile_labels(made, i), text=preview.text))
         added = np.flatnonzero(~np.isin(made.ids, self.examples.ids))
         some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
         for position in some.tolist():
             preview = self._preview(made, position)
-            tiles.append(Tile(preview.picture, class_names_of(made, position), added=True, text=preview.text))
+            tiles.append(Tile(preview.picture, tile_labels(made, position), added=True, text=preview.text))
         return tuple(tiles)
 
     def _preview(self, examples: Examples, position: int) -> Preview:
@@ -183,7 +183,7 @@ def preview_of(examples: Examples, position: int, originals: Originals | None) -
     return modality_of(examples).preview(item, original)
 
 
-def class_names_of(examples: Examples, position: int) -> tuple[str, ...]:
+def tile_labels(examples: Examples, position: int) -> tuple[str, ...]:
     """Return the names of the classes of an example."""
     belongs = examples.targets.take(np.array([position])).members[0]
     return tuple(examples.classes[label] for label in np.flatnonzero(belongs))

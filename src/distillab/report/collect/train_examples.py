@@ -10,13 +10,13 @@ from distillab.data.boxes import Boxes
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Labels
 from distillab.printable import counted
-from distillab.report.collect.gallery import SOUNDS, class_names_of, preview_of, take_turns
+from distillab.report.collect.gallery import SOUNDS, preview_of, take_turns, tile_labels
 from distillab.report.collect.spectrograms import spectrogram_axes
 from distillab.report.contents.pictures import Pictures, Strip, Tile
 from distillab.study.folder import StudyFolder
 
-SHOWN = 12  # examples in all
-MOST_CHARACTERS = 240  # of a text
+TRAIN_EXAMPLES = 12  # examples in all
+LONGEST_TEXT = 240  # of a text
 _BOX = (255, 140, 0)  # orange
 _BOXED_SIDE = 128  # pixels to which smaller images with boxes are enlarged
 
@@ -39,7 +39,7 @@ def train_examples(folder: StudyFolder) -> Pictures | None:
         12
     """
     train, originals = folder.dataset.train, folder.dataset.originals
-    chosen = choose_of_classes(train, SHOWN if originals is None else SOUNDS)
+    chosen = choose_of_classes(train, TRAIN_EXAMPLES if originals is None else SOUNDS)
     if not len(chosen):
         return None
     tiles = []
@@ -48,9 +48,9 @@ def train_examples(folder: StudyFolder) -> Pictures | None:
         picture, text = preview.picture, preview.text
         if isinstance(train.targets, Boxes):
             picture = _with_boxes(picture, train.targets.values[position])
-        if text is not None and len(text) > MOST_CHARACTERS:
-            text = text[:MOST_CHARACTERS] + "…"
-        tiles.append(Tile(picture, class_names_of(train, position), sound=preview.sound, text=text))
+        if text is not None and len(text) > LONGEST_TEXT:
+            text = text[:LONGEST_TEXT] + "…"
+        tiles.append(Tile(picture, tile_labels(train, position), sound=preview.sound, text=text))
     found = {name for tile in tiles for name in tile.labels}
     noun = folder.spec.task_config().class_noun
     return Pictures(
