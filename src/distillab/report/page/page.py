@@ -154,7 +154,6 @@ def _context(contents: ReportContents) -> dict[str, object]:
         "precision_plots": precision,
         "doses": doses,
         "doses_hidden": doses_hidden,
-        "examples": contents.examples and _PictureBlock.of(contents.examples, "examples", task.class_noun),
         "flat_factors": [factor.name for factor in contents.factors if len(factor.levels) < 2],
         "pictures": pictures,
         "tiles": TILES_SHOWN,
@@ -194,7 +193,9 @@ def _sections(contents: ReportContents) -> dict[str, object]:
     shown = [each for each in SECTIONS if some.get(each[0], True)]
     tables = explanation_tables(contents.explanations, contents.task)
     drawing = {"picture_with_boxes": picture_with_boxes, "box_key": box_key}
-    return {"sections": shown, "explanation_tables": tables, **drawing}
+    noun = contents.task.class_noun
+    examples = contents.examples and _PictureBlock.of(contents.examples, "examples", noun)
+    return {"sections": shown, "explanation_tables": tables, "examples": examples, **drawing}
 
 
 def _level_table(contents: ReportContents) -> Table:
