@@ -88,8 +88,8 @@ def test_all_held_out_images_are_available_and_no_more() -> None:
     assert len(extra) == 120 and len(left) == 240
     with pytest.raises(
         RequestError,
-        match="121 unlabelled images of the same domain were requested "
-        r"\(allowed: at most 120, 1 per labelled one: training images that factors written before",
+        match="121 unlabelled examples of the same domain were requested "
+        r"\(allowed: at most 120, 1 per labelled one: training examples that factors written before",
     ):
         added(images, Unlabelled(level=121 / 120), context=context)
 
@@ -153,7 +153,7 @@ def test_factors_that_need_labels_are_refused_afterwards() -> None:
     [
         ({"kind": "other_dataset", "dataset": "usps"}, "unlabelled.dataset: unknown dataset 'usps'"),
         ({"kind": "one_photo", "photo": "/no/such/photo.jpg"}, "'/no/such/photo.jpg' cannot be read"),
-        ({"kind": "other_classes", "level": 9.0}, "1080 unlabelled images of other classes were requested"),
+        ({"kind": "other_classes", "level": 9.0}, "1080 unlabelled examples of other classes were requested"),
         ({"kind": "noise", "level": 1e5}, "at most 262144"),
     ],
 )
@@ -206,4 +206,4 @@ def test_inconsistent_keys_are_refused(keys: dict[str, Any], message: str) -> No
 
 def test_levels_have_a_readable_description() -> None:
     assert Unlabelled(level=4.0, kind="noise").description == "4 unlabelled images of noise per labelled one"
-    assert Unlabelled(level="one_photo").description == "unlabelled images: one_photo"
+    assert Unlabelled(level="one_photo").description == "unlabelled examples: one_photo"

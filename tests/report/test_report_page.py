@@ -179,7 +179,7 @@ def test_missing_parts_are_stated(case: str) -> None:
             "No teacher was trained",
         ),
         "all_failed": ("No gain can be computed", "OSError: disk full", "No student finished."),
-        "no_factor": ("No factor was varied", "No factor has several levels", "no factor changed the data"),
+        "no_factor": ("No factor was varied", "No factor has several levels", "No factor changed the data"),
         "one_level": ("Size has a single level, so there is no curve.",),
     }
     seen = Reader(render(CASES[case]())).seen

@@ -253,7 +253,7 @@ def test_plan_names_changed_stems() -> None:
     values = study(**SHORT, data={"resolution": 32, "channels": 3}, students=[SHUFFLE])
     wanted = parse_study(values, Path(), "study.yaml")
     plan = make_plan(wanted, load_dataset(wanted.source()), CPU)
-    expected = f"The stem of {SHUFFLE} is changed for 32x32 images: conv1.0 is 3x3 with stride 1, not"
+    expected = f"The stem of {SHUFFLE} is changed for 32x32 inputs: conv1.0 is 3x3 with stride 1, not"
     assert any(note.startswith(expected) for note in plan.notes)
 
 

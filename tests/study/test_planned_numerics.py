@@ -180,7 +180,7 @@ def test_worker_uses_the_threads_of_its_study(tmp_path: Path, monkeypatch: pytes
 def test_choice_is_stored_and_reported(tmp_path: Path, faster_contiguous: list[dict[str, Any]]) -> None:
     study = spec(methods=["ce"], seeds=1)
     folder = StudyFolder.begin(tmp_path / "out", study, CPU)
-    text = "fp32 contiguous eager (timed here; training images/s: fp32 channels_last eager 10, "
+    text = "fp32 contiguous eager (timed here; training examples/s: fp32 channels_last eager 10, "
     assert folder.numerics["resnet8"].startswith(text)
     with folder.ledger() as ledger:
         settings = {each.name: each for each in recipe_lines(ledger, study)}

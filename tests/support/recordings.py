@@ -26,3 +26,15 @@ def write_spoken(folder: Path, speakers: int = 4, takes: int = 5) -> None:
             for take in range(takes):
                 seed = 1000 * label + 50 * speaker + take
                 write_tone(folder / f"{label}_speaker{speaker}_{take}.wav", frequency, seed=seed)
+
+
+def write_cinc2016(folder: Path, *, each: int = 6, seconds: float = 0.25, suffix: str = ".wav") -> None:
+    """Write records of two sites in the layout of PhysioNet/CinC 2016, half of them abnormal."""
+    for site, letter in enumerate("ab"):
+        lines = []
+        for number in range(1, each + 1):
+            name, abnormal = f"{letter}{number:04}", number % 2
+            path = folder / f"training-{letter}" / f"{name}{suffix}"
+            write_tone(path, PITCHES[abnormal], seconds, seed=100 * site + number)
+            lines.append(f"{name},{1 if abnormal else -1}")
+        (folder / f"training-{letter}" / "REFERENCE.csv").write_text("\n".join(lines) + "\n")

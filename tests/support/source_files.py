@@ -182,6 +182,14 @@ def make_audio_csv(folder: Path) -> dict[str, Any]:
     return {**entry, "path": "tones/labels.csv"}
 
 
+def make_cinc2016(folder: Path) -> dict[str, Any]:
+    pytest.importorskip("soundfile", reason="the extra distillab[audio] is not installed")
+    from support.recordings import write_cinc2016
+
+    write_cinc2016(folder / "heart")
+    return {"path": "heart", "seconds": 0.25, "n_mels": 12}
+
+
 PATIENTS = (
     "B_A-14-1",
     "B_F-14-2",
@@ -254,6 +262,7 @@ SMALL_SOURCES: dict[str, Callable[[Path], dict[str, Any]]] = {
     "breakhis": make_breakhis,
     "chestxray14": write_chestxray14,
     "chexpert": write_chexpert,
+    "cinc2016": make_cinc2016,
     "coco": write_coco,
     "csv": make_csv,
     "digits": no_files,

@@ -128,7 +128,7 @@ def test_only_the_precision_of_an_untrained_network_is_timed(select: Selection) 
     timer = FakeTimer(rates(bf16=2.0, contiguous=9.0, compiled=9.0))
     choice = select(timer, workload=replace(WORKLOAD, trained=False))
     assert (choice.numerics, timer.trials) == (BF16, [[DEFAULT, BF16]])
-    assert "forward images/s: fp32" in str(choice)
+    assert "forward examples/s: fp32" in str(choice)
     assert select(FakeTimer(rates())).numerics == DEFAULT
 
 

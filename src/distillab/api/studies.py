@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ from distillab.training.numerics.device import default_workers, pick_device
 # Statistics and the report take a second to import, and are not needed before something has been trained.
 if TYPE_CHECKING:
     from distillab.evidence import Answer, Row, Tables
+    from distillab.evidence.group_scores import GroupBaseline
     from distillab.track import Tracked
 
 
@@ -51,6 +52,7 @@ class Finished:
         tracked: What was entered into a tracker, if that was requested.
         files: What was written on request: tables as CSV, figures.
         alignment: The rows of ``alignment.parquet``, of studies whose views are the eight of a square.
+        group_baseline: How good it is to predict classes from groups alone, where examples have groups.
 
     Example:
         >>> from distillab.evidence import Tables
@@ -70,6 +72,7 @@ class Finished:
     tracked: Tracked | None = None
     files: tuple[Path, ...] = ()
     alignment: tuple[Row, ...] = ()
+    group_baseline: GroupBaseline | None = None
 
     @property
     def report(self) -> Path:
@@ -112,6 +115,7 @@ class Finished:
             "against_teacher": self.tables.against_teacher,
             "alignment": list(self.alignment),
             "selection": self.tables.selection,
+            "group_baseline": self.group_baseline and asdict(self.group_baseline),
         }
 
     def _repr_html_(self) -> str:
@@ -383,4 +387,11 @@ def conclude(
             return Finished(folder, outcome(folder), tables, alignment=alignment)
         contents = collect_contents(folder, tables)
         write_report(contents, folder.report_file)
-    return Finished(folder, outcome(folder), tables, contents.answer, alignment=alignment)
+    return Finished(
+        folder,
+        outcome(folder),
+        tables,
+        contents.answer,
+        alignment=alignment,
+        group_baseline=contents.group_baseline,
+    )

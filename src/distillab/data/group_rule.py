@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from distillab.data.examples import Examples
+from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Labels
 
 WORTH_NOTING = 0.05
@@ -35,14 +35,39 @@ def balanced_accuracy_of_group(train: Examples, test: Examples) -> float | None:
         return None
     if not (isinstance(train.targets, Labels) and isinstance(test.targets, Labels)):
         return None
-    counts = np.zeros((len(train.group_names), len(train.classes)))
-    np.add.at(counts, (train.groups[train.labelled], train.labels[train.labelled]), 1)
-    predicted = (counts / counts.sum(axis=0).clip(min=1)).argmax(axis=1)[test.groups]
+    predicted = classes_by_group(train, balanced=True)[test.groups]
     recalls = [
         float((predicted[test.labels == label] == label).mean())
         for label in np.unique(test.labels[test.labelled])
     ]
     return float(np.mean(recalls)) if recalls else None
+
+
+def classes_by_group(train: Examples, *, balanced: bool) -> Indices:
+    """Return the class that is predicted for each group, int64 ``[number of groups]``.
+
+    Args:
+        train: Labelled examples with groups and one class each.
+        balanced: Whether classes count equally. The prediction for a group is then the class c with the
+            largest n_gc / n_c, else that with the largest n_gc. A group without a training example is
+            predicted to be of the first class if classes count equally, else of the majority class.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> images = Examples.of(np.zeros((5, 1, 8, 8), np.uint8), [0, 0, 0, 0, 1], ("no", "yes"))
+        >>> sites = replace(images, groups=np.array([0, 0, 1, 1, 1]), group_names=("a", "b", "c"))
+        >>> classes_by_group(sites, balanced=False), classes_by_group(sites, balanced=True)
+        (array([0, 0, 0]), array([0, 1, 0]))
+    """
+    if train.groups is None:
+        raise ValueError("the examples have no groups")
+    counts = np.zeros((len(train.group_names), len(train.classes)))
+    np.add.at(counts, (train.groups[train.labelled], train.labels[train.labelled]), 1)
+    per_class = counts.sum(axis=0)
+    found: Indices = np.where(counts.any(axis=1), counts.argmax(axis=1), per_class.argmax())
+    if balanced:
+        found = (counts / per_class.clip(min=1)).argmax(axis=1)
+    return found
 
 
 def group_note(train: Examples, test: Examples) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from distillab.data.examples import Examples
 from distillab.data.targets import Targets
 from distillab.evidence.contrast import ExampleValues, values_of_groups
 from distillab.evidence.convergence import ValCurve
+from distillab.evidence.group_scores import scores_by_group
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.tuning import setting_columns
 from distillab.study.design import Cell, ConditionRecord, Levels
@@ -109,6 +110,17 @@ class Measurements:
         logits = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
         found = self.task.per_class(logits, test.targets)
         return dict(zip(test.classes, zip(found.tolist(), test.counts.tolist(), strict=True), strict=True))
+
+    def per_group(self, cell: Cell) -> dict[str, tuple[float, int]] | None:
+        """Return the primary metric within each group of the primary test set, with its number of examples.
+
+        The result is None if the run is not done, and where
+        :func:`~distillab.evidence.group_scores.scores_by_group` returns None.
+        """
+        if self._status(cell) != JobState.DONE:
+            return None
+        logits = self._logits("student", cell.run_id)[f"{PRIMARY}.last"]
+        return scores_by_group(logits, self._tests(cell)[PRIMARY], self.task)
 
     def teacher_of(self, cell: Cell) -> str | None:
         """Return the teacher of a cell as a draw: its given weights, or its training; None without one."""

@@ -23,7 +23,7 @@ _LUMA = (0.299, 0.587, 0.114)
 def overlay(
     picture: ItemPicture, attribution: npt.NDArray[np.float32], *, side: int = _LEAST_SIDE
 ) -> ItemPicture:
-    """Return an image in gray with its attribution in color: blue for weak evidence, yellow for strong.
+    """Return an image in gray with its attribution in color: purple for weak evidence, yellow for strong.
 
     Places without attribution stay gray. The image is enlarged so that its shorter side has at least ``side``
     pixels.

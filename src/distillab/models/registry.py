@@ -243,7 +243,7 @@ def _must_be_possible(name: str, classes: int, inputs: InputSpec) -> None:
         )
     if not inputs.is_text and inputs.shorter_side < SMALLEST_INPUT_SIDE:
         raise RequestError(
-            f"{inputs.size} images are too small for {name!r}",
+            f"{inputs.size} inputs are too small for {name!r}",
             allowed=f"a resolution of at least {SMALLEST_INPUT_SIDE}",
         )
 

@@ -75,7 +75,7 @@ class CheckRecord:
 
     Attributes:
         factor: The registered name of the factor.
-        measure: What was measured, such as ``"images a class"``.
+        measure: What was measured, such as ``"examples per class"``.
         requested: The value of that measure that the level stands for.
         measured: Its value in the data.
         tolerance: The largest accepted absolute difference.

@@ -69,6 +69,7 @@ class StudyFolder:
         self.exits_file = path / "exits.parquet"
         self.alignment_file = path / "alignment.parquet"
         self.labels_file = path / "labels.parquet"
+        self.groups_file = path / "groups.parquet"
         self.explanations_file = path / "explanations.parquet"
         self.explanation_gains_file = path / "explanation_gains.parquet"
         self.explanation_classes_file = path / "explanation_classes.parquet"

@@ -165,6 +165,15 @@ class BalancedClassification(Classification):
             for group in np.unique(groups)
         }
 
+    def defined_per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
+        """Return the balanced accuracy of each group, NaN for one that lacks a class of the test set."""
+        needed = np.unique(targets.values[targets.labelled])
+        scores = self.per_group(logits, targets, groups)
+        return {
+            group: score if np.isin(needed, targets.values[groups == group]).all() else math.nan
+            for group, score in scores.items()
+        }
+
 
 def _balanced(logits: Logits, labels: LabelArray) -> float:
     return float(np.nanmean(class_accuracies(logits, labels)))

@@ -220,6 +220,10 @@ class Task(BaseModel, ABC):
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the quality of the outputs per group that occurs, by group number."""
 
+    def defined_per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
+        """Return the primary metric within each group, NaN where it is undefined there."""
+        return self.per_group(logits, targets, groups)
+
     @abstractmethod
     def undefined_classes(self, targets: Targets) -> int:
         """Return how many classes have no quality of their own on these targets."""

@@ -24,9 +24,9 @@ UnlabelledKind = Literal["held_out", "other_classes", "other_dataset", "syntheti
 Ratio = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=0)]
 
 UNLABELLED_KINDS: dict[UnlabelledKind, str] = {
-    "held_out": "images of the same domain",
-    "other_classes": "images of other classes",
-    "other_dataset": "images of another dataset",
+    "held_out": "examples of the same domain",
+    "other_classes": "examples of other classes",
+    "other_dataset": "examples of another dataset",
     "synthetic": "synthetic images",
     "noise": "images of noise",
     "one_photo": "crops of one photo",
@@ -35,29 +35,29 @@ UNLABELLED_KINDS: dict[UnlabelledKind, str] = {
 
 @factor("unlabelled")
 class Unlabelled(Factor):
-    """Unlabelled images beside the labelled ones. Level: how many per labelled one, or the name of a kind.
+    """Unlabelled examples beside the labelled ones. Level: how many per labelled one, or the name of a kind.
 
     Distilled students learn from the teacher's outputs on them and from nothing else. They come on top of the
-    labelled images of a batch, of which the plain student, which never gets them, has the same ones. If the
-    levels are numbers, ``kind`` says what the images show. If they are kinds (or ``none``), there are
-    ``ratio`` of each per labelled image.
+    labelled examples of a batch, of which the plain student, which never gets them, has the same ones. If the
+    levels are numbers, ``kind`` says what the examples are. If they are kinds (or ``none``), there are
+    ``ratio`` of each per labelled example.
 
-    - ``held_out``: training images of the remaining classes that factors written before, such as size, have
+    - ``held_out``: training examples of the remaining classes that factors written before, such as size, have
       left out;
-    - ``other_classes``: training images of classes that factors written before have left out;
-    - ``other_dataset``: training images of ``dataset``, one of the study's ``others``;
+    - ``other_classes``: training examples of classes that factors written before have left out;
+    - ``other_dataset``: training examples of ``dataset``, one of the study's ``others``;
     - ``synthetic``: dead leaves, shapes that occlude each other (Baradad et al., "Learning to see by looking
       at noise", NeurIPS 2021);
     - ``noise``: independently drawn pixels;
     - ``one_photo``: crops of one training image, or of the file ``photo``, at many scales and in changed
       colors (Asano and Saeed, "The augmented image prior", ICLR 2023).
 
-    Images are selected by their ids, so that those of a level are among those of a higher one.
+    Examples are selected by their ids, so that those of a level are among those of a higher one.
 
     Attributes:
-        level: Unlabelled images per labelled one, or a kind.
-        kind: What the images show, if levels are numbers; ``held_out`` by default.
-        ratio: Unlabelled images per labelled one, if levels are kinds; 1 by default.
+        level: Unlabelled examples per labelled one, or a kind.
+        kind: What the examples are, if levels are numbers; ``held_out`` by default.
+        ratio: Unlabelled examples per labelled one, if levels are kinds; 1 by default.
         dataset: The other dataset, for ``other_dataset``.
         photo: The file, for ``one_photo``.
 
@@ -102,7 +102,7 @@ class Unlabelled(Factor):
     @model_validator(mode="after")
     def _roles_learn(self) -> Self:
         if not {"transfer", "teacher"} >= set(self.roles):
-            raise ValueError("unlabelled images can be added to the roles transfer and teacher alone")
+            raise ValueError("unlabelled examples can be added to the roles transfer and teacher alone")
         return self
 
     @property
@@ -130,7 +130,7 @@ class Unlabelled(Factor):
     @property
     def phrase(self) -> str:
         if isinstance(self.level, str):
-            return "unlabelled images: {}"
+            return "unlabelled examples: {}"
         return f"{{}} unlabelled {UNLABELLED_KINDS[self._kind]} per labelled one"
 
     def apply(
@@ -139,7 +139,7 @@ class Unlabelled(Factor):
         """Return the examples followed by the unlabelled ones.
 
         Raises:
-            RequestError: There are not enough unlabelled images, or they have another shape.
+            RequestError: There are not enough unlabelled examples, or they have another shape.
         """
         context = self.require_context(context)
         key = int(rng.integers(2**63))
@@ -206,7 +206,7 @@ class Unlabelled(Factor):
         others = context.dataset.others
         if not others:
             raise RequestError(
-                "there is no other dataset to take images from",
+                "there is no other dataset to take examples from",
                 where="unlabelled",
                 allowed="a dataset named in the study under 'others'",
             )
@@ -222,8 +222,8 @@ class Unlabelled(Factor):
     def _too_many(self, number: int, most: int, examples: Examples) -> RequestError:
         labelled = int(examples.labelled.sum())
         why = {
-            "held_out": ": training images that factors written before have left out",
-            "other_classes": ": training images of classes that factors written before have left out",
+            "held_out": ": training examples that factors written before have left out",
+            "other_classes": ": training examples of classes that factors written before have left out",
         }
         ratio = np.floor(1000 * most / labelled) / 1000
         return RequestError(

@@ -15,6 +15,7 @@ from distillab.data.targets import Labels
 from distillab.errors import RequestError
 from distillab.factors import Factor, apply_chain, level_text
 from distillab.modalities import Preview, modality_of
+from distillab.report.collect.spectrograms import spectrogram_axes
 from distillab.report.contents.pictures import Check, Pictures, Strip, Tile
 from distillab.study.design import ConditionRecord
 from distillab.study.folder import StudyFolder
@@ -73,6 +74,7 @@ def _gallery(
         note=f"Examples of every {folder.spec.task_config().class_noun}, picked to show what the factor "
         f"changes; drawn with seed {seed}.",
         several_labels=not isinstance(before.targets, Labels),
+        axes=spectrogram_axes(folder),
     )
 
 
@@ -105,12 +107,12 @@ def _pick(before: Examples, made: Sequence[Examples]) -> Indices:
         members = rng.permutation(np.flatnonzero(mask))
         kinds = [members[kept[members] == times] for times in np.unique(kept[members])[::-1]]
         start = place % max(1, len(kinds))
-        queues.append(list(_in_turn(kinds[start:] + kinds[:start])))
-    picked = list(dict.fromkeys(_in_turn(queues)))[:PICKED]
+        queues.append(list(take_turns(kinds[start:] + kinds[:start])))
+    picked = list(dict.fromkeys(take_turns(queues)))[:PICKED]
     return np.asarray(sorted(picked, key=lambda i: tuple(np.flatnonzero(belongs[i]))), dtype=np.int64)
 
 
-def _in_turn(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
+def take_turns(queues: Iterable[Sequence[int] | Indices]) -> Iterator[int]:
     """Yield the first item of every queue, then the second of every queue that has one, and so on."""
     for turn in itertools.zip_longest(*queues):
         yield from (int(item) for item in turn if item is not None)
@@ -137,7 +139,7 @@ class _Shown:
             preview = self._preview(self.examples, position)
             sound = preview.sound if number < SOUNDS else None
             tiles.append(
-                Tile(preview.picture, _labels(self.examples, position), sound=sound, text=preview.text)
+                Tile(preview.picture, tile_labels(self.examples, position), sound=sound, text=preview.text)
             )
         return tuple(tiles)
 
@@ -146,32 +148,43 @@ class _Shown:
         place = {int(name): i for i, name in enumerate(made.ids)}
         tiles = []
         for position in self.positions.tolist():
-            labels = _labels(self.examples, position)
+            labels = tile_labels(self.examples, position)
             i = place.get(int(self.examples.ids[position]))
             if i is None:
                 preview = self._preview(self.examples, position)
                 tiles.append(Tile(preview.picture, labels, dropped=True, text=preview.text))
             else:
                 preview = self._preview(made, i)
-                tiles.append(Tile(preview.picture, labels, _labels(made, i), text=preview.text))
+                tiles.append(Tile(preview.picture, labels, tile_labels(made, i), text=preview.text))
         added = np.flatnonzero(~np.isin(made.ids, self.examples.ids))
         some = added[np.linspace(0, len(added) - 1, min(ADDED, len(added))).astype(int)]
         for position in some.tolist():
             preview = self._preview(made, position)
-            tiles.append(Tile(preview.picture, _labels(made, position), added=True, text=preview.text))
+            tiles.append(Tile(preview.picture, tile_labels(made, position), added=True, text=preview.text))
         return tuple(tiles)
 
     def _preview(self, examples: Examples, position: int) -> Preview:
-        """Return how an example is shown, after the student transform."""
-        item: Items = examples.items(np.array([position]))[0]
-        if examples.student_transform is not None:
-            transformed = examples.student_transform(torch.from_numpy(item[None].astype(np.float32)))
-            item = transformed[0].numpy()
-        original = self.originals.of(int(examples.ids[position])) if self.originals else None
-        return modality_of(examples).preview(item, original)
+        return preview_of(examples, position, self.originals)
 
 
-def _labels(examples: Examples, position: int) -> tuple[str, ...]:
+def preview_of(examples: Examples, position: int, originals: Originals | None) -> Preview:
+    """Return how an example is shown, after the student transform.
+
+    Args:
+        examples: A set of examples.
+        position: The position of the example in it.
+        originals: What the items were computed from, if it is kept.
+    """
+    item: Items = examples.items(np.array([position]))[0]
+    if examples.student_transform is not None:
+        transformed = examples.student_transform(torch.from_numpy(item[None].astype(np.float32)))
+        item = transformed[0].numpy()
+    original = originals.of(int(examples.ids[position])) if originals else None
+    return modality_of(examples).preview(item, original)
+
+
+def tile_labels(examples: Examples, position: int) -> tuple[str, ...]:
+    """Return the names of the classes of an example."""
     belongs = examples.targets.take(np.array([position])).members[0]
     return tuple(examples.classes[label] for label in np.flatnonzero(belongs))
 

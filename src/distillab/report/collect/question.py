@@ -92,8 +92,13 @@ def factor_view(levels: Sequence[Factor], conditions: Sequence[ConditionRecord])
         measure=next(measures, ""),
         roles=first.roles,
         description=_first_line(type(first)),
-        settings=tuple((key, str(value)) for key, value in settings.items()),
+        settings=tuple((_of_examples(key), _of_examples(str(value))) for key, value in settings.items()),
     )
+
+
+def _of_examples(text: str) -> str:
+    """Return the general word for examples that are no images: keys of factors were named for images."""
+    return text.replace("images_per_class", "examples_per_class")
 
 
 def phrases_of(folder: StudyFolder) -> Phrases:

@@ -13,7 +13,7 @@ from distillab.evidence.wording import PHRASES, Phrases, describe_level
 from distillab.report.contents.cost import MethodCost
 from distillab.report.contents.gains import Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import LevelView, Place
-from distillab.report.contents.runs import ExitView, LabelView, Run
+from distillab.report.contents.runs import ExitView, GroupView, LabelView, Run
 from distillab.tasks import Task
 
 NOT_METRICS = ("n_train", "n_unlabelled", "params", "macs", "epochs", "train_seconds", "steps")
@@ -147,6 +147,23 @@ def label_views(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[LabelV
             *mean_sd([row["score"] for row in members if row["score"] is not None]),
         )
         for (place, method, label), members in groups.items()
+    )
+
+
+def group_views(rows: Iterable[Row], phrases: Phrases = PHRASES) -> tuple[GroupView, ...]:
+    """Return every group with its mean score over seeds, from rows of ``groups.parquet``."""
+    groups: dict[tuple[Place, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((place_of(row, phrases), row["method"], row["group"]), []).append(row)
+    return tuple(
+        GroupView(
+            place,
+            method,
+            group,
+            members[0]["n_test"],
+            *mean_sd([row["score"] for row in members if row["score"] is not None]),
+        )
+        for (place, method, group), members in groups.items()
     )
 
 

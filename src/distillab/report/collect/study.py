@@ -12,6 +12,7 @@ from pathlib import Path
 from distillab.evidence.answer import Answer, summarize
 from distillab.evidence.caveats import tests_made
 from distillab.evidence.exits import exit_rows
+from distillab.evidence.group_scores import group_baseline
 from distillab.evidence.lengths import confounded_with_epochs
 from distillab.evidence.pairs import Row
 from distillab.evidence.results import Tables, looks_of
@@ -38,6 +39,7 @@ from distillab.report.collect.retrieval import retrieval_view
 from distillab.report.collect.rows import (
     effects_of,
     exits_of,
+    group_views,
     label_views,
     level_effects_of,
     method_costs,
@@ -45,6 +47,7 @@ from distillab.report.collect.rows import (
     runs_of,
 )
 from distillab.report.collect.stopping import stopping_of
+from distillab.report.collect.train_examples import train_examples
 from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
 from distillab.report.contents.report import ReportContents
@@ -52,6 +55,7 @@ from distillab.report.contents.runs import Exclusion, FailureView, Reproduction,
 from distillab.report.contents.tuning import TuningView
 from distillab.study.folder import StudyFolder
 from distillab.study.ledger import Ledger
+from distillab.study.planning.conditions import PRIMARY
 from distillab.study.run_count import RunCount
 from distillab.study.spec.controls import control_labels, missing_controls
 from distillab.study.spec.study import StudySpec
@@ -100,6 +104,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         version=metadata.version("distillab"),
         pairs=model_pairs(tables.results, teachers, task, plain=baseline, distilling=distilling),
         datasets=(dataset_view(folder),),
+        examples=train_examples(folder),
         roles=role_views(folder),
         factors=tuple(factor_view(levels, conditions) for levels in spec.factor_levels()),
         methods=tuple(method_view(each, pairs) for each in methods),
@@ -117,6 +122,8 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         selection=tuple(tables.selection),
         exits=exits_of(exit_rows(folder, tables.results, task), phrases),
         labels=label_views(headline_rows(_written(folder.labels_file)), phrases),
+        groups=group_views(headline_rows(_written(folder.groups_file)), phrases),
+        group_baseline=group_baseline(folder.dataset.train, folder.dataset.eval[PRIMARY], task),
         explanations=explanations_view(folder),
         retrieval=retrieval_view(folder),
         detections=detections_view(folder),

@@ -92,7 +92,8 @@ class Pictures:
         note: One sentence on how the examples were picked.
         several_labels: Whether an example may have several labels: they are then written below each tile,
             while tiles with one label are grouped by it.
-        is_factor: Whether they show a factor, and not the views that students are trained on.
+        is_factor: Whether they show a factor, and not something else, such as views or examples as read.
+        axes: Of spectrograms, the length in words and what the rows are, from bottom to top.
     """
 
     factor: str
@@ -104,3 +105,4 @@ class Pictures:
     note: str = ""
     several_labels: bool = False
     is_factor: bool = True
+    axes: tuple[str, str] | None = None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from distillab.evidence.answer import Answer
+from distillab.evidence.group_scores import GroupBaseline
 from distillab.evidence.pairs import Row
 from distillab.report.contents.cost import Cost, MethodCost
 from distillab.report.contents.detections import DetectionsView
@@ -22,6 +23,7 @@ from distillab.report.contents.runs import (
     Exclusion,
     ExitView,
     FailureView,
+    GroupView,
     LabelView,
     ModelPair,
     Reproduction,
@@ -49,6 +51,7 @@ class ReportContents:
             forest plot and are in its table.
         pairs: Teacher and student, the most important pair first.
         datasets: The data as read.
+        examples: A few training examples per class as read; None if none is shown.
         roles: What filled each role.
         factors: The factors of the study.
         methods: The methods with their settings.
@@ -66,6 +69,8 @@ class ReportContents:
         selection: The rows of ``selection.parquet``: which student of which teacher was chosen on val.
         exits: The exits of students that have some.
         labels: The scores of single labels, where an example may have several.
+        groups: The scores within the groups of the test set.
+        group_baseline: How good it is to predict classes from groups alone; None where that is undefined.
         explanations: Where networks look; None for a study that does not compute it.
         retrieval: What embeddings retrieve; None for a task that is not about it.
         detections: What detectors find; None for another task.
@@ -94,6 +99,7 @@ class ReportContents:
     baseline: str = "ce"
     pairs: tuple[ModelPair, ...] = ()
     datasets: tuple[DatasetView, ...] = ()
+    examples: Pictures | None = None
     roles: tuple[RoleView, ...] = ()
     factors: tuple[FactorView, ...] = ()
     methods: tuple[MethodView, ...] = ()
@@ -111,6 +117,8 @@ class ReportContents:
     selection: tuple[Row, ...] = ()
     exits: tuple[ExitView, ...] = ()
     labels: tuple[LabelView, ...] = ()
+    groups: tuple[GroupView, ...] = ()
+    group_baseline: GroupBaseline | None = None
     explanations: ExplanationsView | None = None
     retrieval: RetrievalView | None = None
     detections: DetectionsView | None = None

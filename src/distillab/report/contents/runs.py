@@ -110,6 +110,27 @@ class LabelView:
 
 
 @dataclass(frozen=True)
+class GroupView:
+    """How good the students of a method are within one group of the test set.
+
+    Attributes:
+        place: Where the students are in the design.
+        method: Their method.
+        group: The group.
+        n_test: Number of its test examples.
+        score: Mean of the primary metric over seeds; None where it is undefined.
+        spread: Its standard deviation over seeds.
+    """
+
+    place: Place
+    method: str
+    group: str
+    n_test: int
+    score: Number
+    spread: Number = None
+
+
+@dataclass(frozen=True)
 class Run:
     """One student run. ``measures`` holds the numeric columns of ``results.parquet`` by name.
 

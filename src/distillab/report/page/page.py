@@ -118,7 +118,7 @@ def _context(contents: ReportContents) -> dict[str, object]:
     styles = method_styles(contents)
     doses, doses_hidden = dose_plots(contents, styles)
     precision = precision_plots(contents.detections, styles, task)
-    pictures = [_PictureBlock.of(entry, i, task.class_noun) for i, entry in enumerate(contents.pictures)]
+    pictures = [_PictureBlock.of(entry, str(i), task.class_noun) for i, entry in enumerate(contents.pictures)]
     classes = [
         class_plot(panel, f"classes-{i}", naming, task, folded=i >= CLASS_PLOTS_OPEN)
         for i, panel in enumerate(contents.class_panels[:CLASS_PLOTS])
@@ -180,6 +180,7 @@ def _further_tables(contents: ReportContents) -> dict[str, Table | list[Table] |
         "class_precision_table": class_precision_table(contents.detections, contents.task),
         "exits_table": exits_table(contents),
         "labels_table": tables.labels_table(contents.labels, contents.task),
+        "groups_table": tables.groups_table(contents.groups, contents.task),
         "teachers_tables": run_tables.teachers_tables(contents, contents.task),
         "phases_table": run_tables.phases_table(contents.usage.phases if contents.usage else {}),
         "method_costs_table": run_tables.method_costs_table(contents.method_costs),
@@ -192,7 +193,9 @@ def _sections(contents: ReportContents) -> dict[str, object]:
     shown = [each for each in SECTIONS if some.get(each[0], True)]
     tables = explanation_tables(contents.explanations, contents.task)
     drawing = {"picture_with_boxes": picture_with_boxes, "box_key": box_key}
-    return {"sections": shown, "explanation_tables": tables, **drawing}
+    noun = contents.task.class_noun
+    examples = contents.examples and _PictureBlock.of(contents.examples, "examples", noun)
+    return {"sections": shown, "explanation_tables": tables, "examples": examples, **drawing}
 
 
 def _level_table(contents: ReportContents) -> Table:
@@ -215,7 +218,7 @@ class _PictureBlock:
     checks: Table
 
     @classmethod
-    def of(cls, entry: Pictures, index: int, noun: str) -> _PictureBlock:
+    def of(cls, entry: Pictures, index: str, noun: str) -> _PictureBlock:
         return cls(
             entry,
             tile_side(entry),

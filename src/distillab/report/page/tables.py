@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from distillab.printable import plural
 from distillab.report.contents.gains import ClassPanel, Effect, LevelEffect, Number, Quality
 from distillab.report.contents.place import Naming
-from distillab.report.contents.runs import LabelView
+from distillab.report.contents.runs import GroupView, LabelView
 from distillab.report.contents.stopping import Stopping
 from distillab.report.page import wording
 from distillab.report.page.table import (
@@ -206,7 +206,33 @@ def labels_table(views: Sequence[LabelView], task: Task) -> Table:
     return Table("labels-table", caption, columns, rows)
 
 
-def _label_cell(view: LabelView | None, metric: Metric) -> TableCell:
+def groups_table(views: Sequence[GroupView], task: Task) -> Table:
+    """Return one row per place and method, and one column per group of the test set."""
+    scores = {(each.place, each.method): dict[str, GroupView]() for each in views}
+    for each in views:
+        scores[each.place, each.method][each.group] = each
+    groups = {each.group: each.n_test for each in views}
+    naming = Naming.of(each.place for each in views)
+    metric = task.metrics[task.primary]
+    columns = (
+        Column("Where"),
+        Column("Method"),
+        *(Column(group, True, f"{count:,} test examples") for group, count in groups.items()),
+    )
+    rows = tuple(
+        (
+            TableCell(naming.full(place)),
+            TableCell(method),
+            *(_label_cell(found.get(group), metric) for group in groups),
+        )
+        for (place, method), found in scores.items()
+    )
+    name = wording.capital(metric.label)
+    caption = f"{name} within each group of the test set, {metric.unit}: mean over seeds"
+    return Table("groups-table", caption, columns, rows)
+
+
+def _label_cell(view: LabelView | GroupView | None, metric: Metric) -> TableCell:
     score = None if view is None else view.score
     return number_cell(wording.scaled(score, metric), score)
 

@@ -222,7 +222,7 @@ class Outline:
         names = dict.fromkeys((*own, *spec.teacher.assistants, *students))
         changes = {name: stem_change(name, inputs) for name in names if not ensemble_parts(name)}
         return [
-            f"The stem of {name} is changed for {inputs.size} images: {change}."
+            f"The stem of {name} is changed for {inputs.size} inputs: {change}."
             for name, change in changes.items()
             if change
         ]

@@ -48,7 +48,7 @@ class NumericsChoice:
 
     Example:
         >>> print(NumericsChoice(NumericsConfig(), "timed here", {NumericsConfig(): 900.0}))
-        fp32 channels_last eager (timed here; training images/s: fp32 channels_last eager 900)
+        fp32 channels_last eager (timed here; training examples/s: fp32 channels_last eager 900)
     """
 
     numerics: NumericsConfig
@@ -63,7 +63,7 @@ class NumericsChoice:
     def reason(self) -> str:
         """Why it was chosen, with the rates that decided."""
         rates = (f"{each} {'failed' if rate is None else f'{rate:.0f}'}" for each, rate in self.rates.items())
-        what = "training images/s" if self.trained else "forward images/s"
+        what = "training examples/s" if self.trained else "forward examples/s"
         return f"{self.why}; {what}: {', '.join(rates)}" if self.rates else self.why
 
     def as_dict(self) -> JsonObject:

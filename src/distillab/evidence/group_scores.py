@@ -1,0 +1,189 @@
+"""The table ``groups.parquet``: how good each run is within each group of the test set, and the baseline
+that predicts an example from its group alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from distillab.data.examples import Examples
+from distillab.data.group_rule import classes_by_group
+from distillab.data.targets import Labels
+from distillab.evidence.exits import PLACE
+from distillab.evidence.pairs import FACTOR, Row
+from distillab.evidence.schema import write_table
+from distillab.evidence.table_schema import run_columns, table_schema, text_columns
+from distillab.tasks import Task
+from distillab.tasks.arrays import Logits
+
+MOST_GROUPS = 50  # a test set of more groups, such as one of hundreds of patients, has no table
+
+GroupScores = Mapping[str, tuple[float, int]]
+"""The score within each group, and its number of test examples."""
+
+
+def groups_schema(factors: Mapping[str, bool], *, tuned: bool = False) -> pa.Schema:
+    """Return the columns of ``groups.parquet``, one row per finished student and group.
+
+    ``n_test`` counts the examples of the primary test set in the group, and ``score`` is the primary metric
+    within it, null where it is undefined, such as balanced accuracy in a group that lacks a class.
+
+    Args:
+        factors: The factors of the study, and whether their levels are names.
+        tuned: Whether the study tunes its methods; it then has the column ``setting``.
+
+    Example:
+        >>> groups_schema({}).names[-4:]
+        ['group', 'metric', 'n_test', 'score']
+    """
+    return table_schema(
+        "groups",
+        run_columns(["run_id", "dataset"], factors, tuned=tuned)
+        | text_columns("group", "metric")
+        | {"n_test": pa.int64(), "score": pa.float64()},
+    )
+
+
+def scores_by_group(logits: Logits, test: Examples, task: Task) -> dict[str, tuple[float, int]] | None:
+    """Return the primary metric within each group of a test set, with its number of examples.
+
+    Args:
+        logits: Outputs for the N examples, float ``[N, ...]``.
+        test: The test set.
+        task: The task.
+
+    Returns:
+        The scores by name of the group, NaN where the metric is undefined; None for a test set with fewer
+        than two groups or more than :data:`MOST_GROUPS`.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from distillab.tasks import Classification
+        >>> images = Examples.of(np.zeros((3, 1, 8, 8), np.uint8), [0, 1, 1], ("no", "yes"))
+        >>> sites = replace(images, groups=np.array([0, 1, 1]), group_names=("a", "b"))
+        >>> logits = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]], np.float32)
+        >>> scores_by_group(logits, sites, Classification())
+        {'a': (1.0, 1), 'b': (0.5, 2)}
+    """
+    if test.groups is None:
+        return None
+    numbers, counts = np.unique(test.groups, return_counts=True)
+    if not 2 <= len(numbers) <= MOST_GROUPS:
+        return None
+    scores = task.defined_per_group(logits, test.targets, test.groups)
+    return {
+        test.group_names[number]: (scores.get(number, float("nan")), count)
+        for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
+    }
+
+
+def group_rows(rows: Iterable[Row], scores: Iterable[GroupScores | None], task: Task) -> list[Row]:
+    """Return a row per finished student and group.
+
+    Args:
+        rows: Result rows.
+        scores: For each of them what :func:`scores_by_group` returned; None for runs that are not done.
+        task: The task of the study.
+
+    Example:
+        >>> from distillab.tasks import Classification
+        >>> [row] = group_rows([{"run_id": "a", "method": "kd"}], [{"site a": (0.75, 20)}], Classification())
+        >>> row["method"], row["group"], row["metric"], row["n_test"], row["score"]
+        ('kd', 'site a', 'accuracy', 20, 0.75)
+    """
+    found = list[Row]()
+    names = (*PLACE, "setting")
+    for row, each in zip(rows, scores, strict=True):
+        place = {key: value for key, value in row.items() if key in names or key.startswith(FACTOR)}
+        for group, (score, count) in (each or {}).items():
+            found.append({**place, "group": group, "metric": task.primary, "n_test": count, "score": score})
+    return found
+
+
+def write_groups(rows: Sequence[Row], path: Path, factors: Mapping[str, bool], *, tuned: bool) -> None:
+    """Write ``groups.parquet``, if there are rows.
+
+    Args:
+        rows: What :func:`group_rows` returns.
+        path: The file.
+        factors: The factors of the study, and whether their levels are names.
+        tuned: Whether the study tunes its methods.
+    """
+    if rows:
+        write_table(rows, groups_schema(factors, tuned=tuned), path)
+
+
+@dataclass(frozen=True)
+class GroupBaseline:
+    """How good it is to predict the class of each test example from its group alone.
+
+    Attributes:
+        metric: The primary metric of the task.
+        score: Its value for the rule: the majority class of the group in train or, for balanced accuracy, the
+            class of which the group has the largest share of the training examples.
+        without_groups: Its value for one class for all: the majority class of train.
+        n_groups: Number of groups of the test set.
+    """
+
+    metric: str
+    score: float
+    without_groups: float
+    n_groups: int
+
+    def sentence(self, task: Task) -> str:
+        """Return the baseline in words.
+
+        Example:
+            >>> from distillab.tasks import Classification
+            >>> GroupBaseline("accuracy", 0.741, 0.5, 6).sentence(Classification())[:73]
+            'Group-only baseline: predicting each test example by the majority class o'
+        """
+        metric = task.metrics[self.metric]
+        rule = "majority class" if self.metric == "accuracy" else "relatively most frequent class"
+        return (
+            f"Group-only baseline: predicting each test example by the {rule} of its group in train, "
+            f"without a look at the example, has {metric.label} {100 * self.score:.1f} % "
+            f"({100 * self.without_groups:.1f} % without the group). Compare every score with that."
+        )
+
+
+def group_baseline(train: Examples, test: Examples, task: Task) -> GroupBaseline | None:
+    """Return how good it is to predict classes from groups alone.
+
+    Args:
+        train: The training examples as read.
+        test: The primary test set as read.
+        task: The task of the study.
+
+    Returns:
+        None where examples have no groups or not one class each, where no group of the test set is in train,
+        and for tasks whose primary metric is neither accuracy nor balanced accuracy.
+
+    Example:
+        >>> from dataclasses import replace
+        >>> from distillab.tasks import Classification
+        >>> images = Examples.of(np.zeros((4, 1, 8, 8), np.uint8), [0, 0, 1, 1], ("no", "yes"))
+        >>> sites = replace(images, groups=np.array([0, 0, 1, 1]), group_names=("a", "b"))
+        >>> found = group_baseline(sites, sites, Classification())
+        >>> found.score, found.without_groups
+        (1.0, 0.5)
+    """
+    if task.primary not in ("accuracy", "balanced_accuracy") or train.groups is None or test.groups is None:
+        return None
+    if not (isinstance(train.targets, Labels) and isinstance(test.targets, Labels)):
+        return None
+    if not np.isin(test.groups, train.groups[train.labelled]).any():
+        return None
+    rule = classes_by_group(train, balanced=task.primary == "balanced_accuracy")
+    one_hot = np.eye(len(train.classes), dtype=np.float32)
+    majority = np.full(len(test), np.bincount(train.labels[train.labelled]).argmax())
+    return GroupBaseline(
+        task.primary,
+        task.score(one_hot[rule[test.groups]], test.targets),
+        task.score(one_hot[majority], test.targets),
+        len(np.unique(test.groups)),
+    )

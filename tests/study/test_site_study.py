@@ -1,0 +1,82 @@
+"""A study without factors of recordings from two sites: scores per site, and the site-only baseline."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import distillab
+from distillab.evidence.schema import read_rows
+from distillab.report import render
+from distillab.report.collect import collect_contents
+from support.recordings import write_cinc2016
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> distillab.Finished:
+    folder = tmp_path_factory.mktemp("sites")
+    write_cinc2016(folder / "heart", each=20, seconds=0.6)
+    table = folder / "heart" / "training-b" / "REFERENCE.csv"
+    kept = [line for line in table.read_text().splitlines() if line.endswith(",1")]
+    table.write_text("\n".join(kept))  # all records of site b are abnormal
+    study = distillab.Study(
+        study="sites",
+        task="balanced_classification",
+        data={
+            "source": "cinc2016",
+            "path": str(folder / "heart"),
+            "seconds": 0.25,
+            "segments": 2,
+            "vote": True,
+            "n_mels": 12,
+            "test": 0.4,
+        },
+        teacher={"model": "resnet8", "provenance": "full"},
+        students="resnet8",
+        methods=["ce", "kd"],
+        seeds=2,
+        recipe={"steps": 4, "batch_size": 8},
+    )
+    return study.run(folder / "out", executor="inline")
+
+
+def test_each_run_has_a_score_per_site(finished: distillab.Finished) -> None:
+    rows = read_rows(finished.folder.groups_file)
+    test = finished.folder.dataset.eval["test"]
+    results = {row["run_id"]: row for row in finished.tables.results}
+    assert len(rows) == 2 * len(results) == 8
+    assert test.groups is not None
+    for row in rows:
+        assert row["metric"] == "balanced_accuracy"
+        number = test.group_names.index(row["group"])
+        assert row["n_test"] == (test.groups == number).sum()
+        run = results[row["run_id"]]
+        assert (row["method"], row["seed"], row["student"]) == (run["method"], run["seed"], run["student"])
+        if row["group"] == "training-b":
+            assert row["score"] is None, "a site with one class has no balanced accuracy"
+        else:
+            assert 0 <= row["score"] <= 1
+
+
+def test_report_has_scores_per_site_and_the_site_only_baseline(finished: distillab.Finished) -> None:
+    contents = collect_contents(finished.folder, finished.tables)
+    assert {(each.method, each.group) for each in contents.groups} == {
+        (method, f"training-{site}") for method in ("ce", "kd") for site in "ab"
+    }
+    rows = read_rows(finished.folder.groups_file)
+    of_ce = [row["score"] for row in rows if row["method"] == "ce" and row["group"] == "training-a"]
+    [shown] = [each for each in contents.groups if (each.method, each.group) == ("ce", "training-a")]
+    assert shown.score == pytest.approx(np.mean(of_ce))
+    page = render(contents)
+    assert 'id="groups-table"' in page and 'id="groups-title"' in page
+    assert page.count("Group-only baseline: predicting each test example by") == 2
+    assert contents.group_baseline is not None and contents.group_baseline.score > 0.6
+
+
+def test_json_has_the_site_only_baseline(finished: distillab.Finished) -> None:
+    printed = json.loads(json.dumps(distillab.report(finished.folder.path).as_dict()))
+    assert printed["group_baseline"].keys() == {"metric", "score", "without_groups", "n_groups"}
+    assert printed["group_baseline"]["n_groups"] == 2
+    assert printed["group_baseline"]["without_groups"] == 0.5
