@@ -38,13 +38,12 @@ COPIED = (
     "exits",
     "explanations",
     "explanation-gains",
+    "groups",
 )
 PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
-PLACE = re.compile(
-    r"<!-- ([a-z0-9-]+) (gains|within-groups|teachers|levels|new-sites|leakage|exits|maps|controls|speed) -->"
-)
+PLACE = re.compile(r"<!-- ([a-z0-9-]+) ([a-z-]+) -->")
 
 
 def rows_of(study: str, name: str) -> list[Row]:
@@ -328,6 +327,32 @@ def controls(study: str) -> str:
     )
 
 
+def by_group(study: str) -> str:
+    """Return the primary metric in every group of the test set: means over seeds, of the declared methods."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in rows_of(study, "groups"):
+        found.setdefault(row["group"], {}).setdefault(row["method"], []).append(row)
+    evidence = read_study_yaml(STUDIES / f"{study}.yaml").get("evidence", {})
+    methods = [*evidence.get("baselines", ["ce"]), *evidence.get("contrasts", [])]
+    head = ("group", "test examples", *(f"`{name}`, %" for name in methods))
+    return table(
+        head,
+        [
+            (
+                group,
+                str(next(iter(each.values()))[0]["n_test"]),
+                *(percent(_mean_score(each.get(name, []))) for name in methods),
+            )
+            for group, each in sorted(found.items())
+        ],
+    )
+
+
+def _mean_score(rows: Sequence[Row]) -> float | None:
+    scores = [row["score"] for row in rows if row["score"] is not None]
+    return float(np.mean(scores)) if scores else None
+
+
 def speed(study: str) -> str:
     """Return what students keep of their teachers' accuracy, and how much faster and smaller they are."""
     head = ("teacher", "student", "method", "retention, %", "speed-up", "compression")
@@ -355,6 +380,7 @@ def _ends(row: Row, name: str) -> tuple[float, float, float]:
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "within-groups": ("effects", within_groups),
+    "by-group": ("groups", by_group),
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
     "new-sites": ("effects", new_sites),
@@ -370,6 +396,8 @@ def blocks(text: str) -> dict[str, str]:
     """Return the content of every place of a page, by the name of the place."""
     found = {}
     for study, kind in PLACE.findall(text):
+        if kind not in KINDS:
+            continue
         source, write = KINDS[kind]
         found[f"{study} {kind}"] = write(study) if rows_of(study, source) else NOT_RUN
     return found
