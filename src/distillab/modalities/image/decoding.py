@@ -171,6 +171,8 @@ def _decode_or_reason(
         return _decode(image, resolution, channels, rendering)
     except UnidentifiedImageError:
         return "cannot be identified as an image", set()
+    except UndecidedError:  # nothing is damaged: all images must be looked at first
+        raise
     except DAMAGE as error:
         return f"{error}" or type(error).__name__, set()
 
