@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from distillab.errors import RequestError
-from distillab.methods import Mixed, Pair, build_method, methods, parse_method
+from distillab.methods import Mixed, Pair, build_method, parse_method
 from distillab.methods.logits.ctkd import CurriculumTemperature
 from distillab.methods.logits.logit_standardisation import standardized
 from distillab.methods.logits.mft import corrected
@@ -28,6 +28,7 @@ from distillab.models import Outputs
 from distillab.tasks.losses import bernoulli_kl
 from support.methods import (
     LABELS,
+    OF_CLASSIFIERS,
     STUDENT,
     STUDENT_RAW,
     TEACHER,
@@ -301,7 +302,7 @@ def test_wrapped_method_learns_from_standardized_logits() -> None:
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", list(methods))
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_wrapping_keeps_the_supervised_term(name: str) -> None:
     try:
         found = terms({"logit_standardisation": {"of": name}})

@@ -8,12 +8,12 @@ import pytest
 
 from distillab.errors import RequestError
 from distillab.methods import Method, Pair, build_method, methods, parse_method
-from support.methods import STAGES, shapes
+from support.methods import OF_CLASSIFIERS, STAGES, shapes
 
 WHERE = "study.yaml: methods"
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_name_alone_means_the_defaults(name: str) -> None:
     spec = parse_method(name, WHERE)
     assert (spec.name, spec.label, spec.config) == (name, name, methods[name].Config())

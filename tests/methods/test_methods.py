@@ -26,6 +26,7 @@ from support.methods import (
     HELD_FIXED,
     LABELS,
     NORMALISING,
+    OF_CLASSIFIERS,
     OF_LOGITS_ALONE,
     OF_RAW_LOGITS,
     RELATIONAL,
@@ -229,7 +230,7 @@ def test_docstrings_hold_formula_and_paper(name: str) -> None:
     assert all(info.default is not None for info in kind.Config.model_fields.values())
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_gradients_are_those_of_the_loss(name: str) -> None:
     method = make(name)
     student = leaves(STUDENT_RAW)
@@ -280,7 +281,7 @@ def test_missing_outputs_are_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torch.dtype) -> None:
     extremes = torch.tensor([[100.0, -100, 0, 100, -100], [-100, 100, -100, -100, -100]])
     features = torch.cat((extremes[:, :4], extremes[:, :4].flip(1)), dim=1)
@@ -300,7 +301,7 @@ def test_extreme_outputs_give_finite_losses_and_gradients(name: str, dtype: torc
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_half_precision_inputs_are_computed_in_full(name: str, dtype: torch.dtype) -> None:
     student, teacher = cast(STUDENT_RAW, dtype), cast(TEACHER_RAW, dtype)
     exact = loss(make(name), cast(student, torch.float64), cast(teacher, torch.float64))
@@ -308,7 +309,7 @@ def test_half_precision_inputs_are_computed_in_full(name: str, dtype: torch.dtyp
     assert in_full_precision(student[0]).dtype == torch.float32
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_gradient_steps_lower_the_loss(name: str) -> None:
     """Steps of one length, since the weights of methods differ by orders of magnitude."""
     student = leaves(STUDENT_RAW)
@@ -324,7 +325,7 @@ def test_gradient_steps_lower_the_loss(name: str) -> None:
     assert all(after < before for before, after in pairwise(course))
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_parameters_of_methods_get_gradients(name: str) -> None:
     """Connectors and other parameters get a gradient at some time of the training."""
     method = make(name)
@@ -334,7 +335,7 @@ def test_parameters_of_methods_get_gradients(name: str) -> None:
     assert [each for each, parameter in method.named_parameters() if parameter.grad is None] == []
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_losses_are_means_over_examples_unless_they_compare_them(name: str) -> None:
     whole = loss(make(name), STUDENT_RAW, TEACHER_RAW)
     single = [
@@ -344,7 +345,7 @@ def test_losses_are_means_over_examples_unless_they_compare_them(name: str) -> N
     assert torch.allclose(whole, torch.stack(single).mean()) == (name not in RELATIONAL)
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_order_of_a_batch_does_not_matter(name: str) -> None:
     backwards = [3, 2, 1, 0]
     student, teacher = rows(STUDENT_RAW, backwards), rows(TEACHER_RAW, backwards)

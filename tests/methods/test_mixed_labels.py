@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from distillab.methods import Batch, Mixed, methods
+from distillab.methods import Batch, Mixed
 from distillab.methods.divergence import cross_entropy, label_loss
 from support.methods import (
     LABELS,
+    OF_CLASSIFIERS,
     STAGES,
     STUDENT,
     STUDENT_RAW,
@@ -59,7 +60,7 @@ def test_mixed_label_loss_is_that_of_the_mixture(share: float, smoothing: float,
     torch.testing.assert_close(label_loss(logits, mixed_batch, smoothing), expected)
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_supervised_term_is_shared_between_mixed_labels(name: str) -> None:
     """A method that learns from the labels without label_loss would miss the second one."""
     own, other = terms(name, batch()), terms(name, batch(OTHERS))
@@ -73,7 +74,7 @@ def test_supervised_term_is_shared_between_mixed_labels(name: str) -> None:
         assert own["ce"].item() != pytest.approx(other["ce"].item(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 @pytest.mark.parametrize(("share", "labels"), [(1.0, LABELS), (0.0, OTHERS)])
 def test_share_of_one_or_zero_is_a_single_example(name: str, share: float, labels: Tensor) -> None:
     both, alone = terms(name, mixed(torch.full((N,), share))), terms(name, batch(labels))

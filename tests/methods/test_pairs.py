@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
-from distillab.methods import Batch, Method, Pair, StrongView, build_method, methods, parse_method
+from distillab.methods import Batch, Method, Pair, StrongView, build_method, parse_method
 from distillab.models import (
     InputSpec,
     NetworkWithExits,
@@ -134,7 +134,7 @@ def loss(method: Method, model: nn.Module, teacher_given: Outputs | None, progre
 
 
 @pytest.mark.parametrize(("teacher", "student"), PAIRS, ids=IDS)
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_every_method_serves_a_pair_or_is_refused_at_the_plan(name: str, teacher: str, student: str) -> None:
     message = refused(name, teacher, student)
     if message:
@@ -173,7 +173,7 @@ def test_every_method_serves_a_pair_or_is_refused_at_the_plan(name: str, teacher
     assert all(p.grad is None for p in after.parameters())
 
 
-@pytest.mark.parametrize("name", methods)
+@pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_gradient_step_lowers_the_loss_of_real_networks(name: str) -> None:
     """Of the student and of what the method owns, along the gradient; memories as they were before it."""
     teacher, student = PAIRS[0]

@@ -11,7 +11,7 @@ from torch import nn
 
 from distillab.errors import RequestError
 from distillab.models import InputSpec, TappedModel, build_model, count_macs, inspect_network, models
-from distillab.models.registry import DETECTORS, TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS, TRACKING_NETWORKS
 
 SPECTROGRAM = InputSpec(1, 64, 101)  # mel bins x frames
 SHORT = InputSpec(1, 32, 51)
@@ -34,7 +34,9 @@ def test_properties_follow_from_the_sides() -> None:
     assert InputSpec(3, 40, 30).shorter_side == 30
 
 
-@pytest.mark.parametrize("name", sorted(set(models) - TEXT_NETWORKS - DETECTORS - {"hog"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(models) - TEXT_NETWORKS - DETECTORS - TRACKING_NETWORKS - {"hog"})
+)
 def test_registered_networks_take_spectrograms(name: str) -> None:
     info = inspect_network(build(name), SPECTROGRAM, classes=5)
     halved = [(64, 101), (32, 51), (16, 26), (8, 13)]

@@ -21,7 +21,7 @@ from distillab.models import (
     models,
 )
 from distillab.models.eeea import SqueezeExcitation
-from distillab.models.registry import DETECTORS, TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS, TRACKING_NETWORKS
 from distillab.models.vision_transformer import positions
 from support.source_tree import ROOT
 
@@ -86,7 +86,7 @@ UNTRAINED = {"hog"}  # features that nothing trains
 SMALL = [
     name
     for name, size in PARAMETERS.items()
-    if size < 300_000 and name not in TEXT_NETWORKS | UNTRAINED | DETECTORS
+    if size < 300_000 and name not in TEXT_NETWORKS | UNTRAINED | DETECTORS | TRACKING_NETWORKS
 ]
 
 
@@ -107,7 +107,7 @@ def test_sizes_are_those_of_the_literature(name: str) -> None:
 
 
 @pytest.mark.parametrize(("channels", "resolution"), [(1, 8), (3, 16), (1, 28), (3, 32), (3, 45)])
-@pytest.mark.parametrize("name", sorted(set(models) - TEXT_NETWORKS - DETECTORS))
+@pytest.mark.parametrize("name", sorted(set(models) - TEXT_NETWORKS - DETECTORS - TRACKING_NETWORKS))
 def test_images_of_any_size_give_logits(name: str, channels: int, resolution: int) -> None:
     model = build(name, classes=7, channels=channels, resolution=resolution).eval()
     images = torch.randn(2, channels, resolution, resolution, generator=torch.Generator().manual_seed(1))

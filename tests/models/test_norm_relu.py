@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from distillab.models import InputSpec, build_model, models
 from distillab.models.cpu_kernels import dispatch, fused, kernels, norm_relu
-from distillab.models.registry import DETECTORS, TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS, TRACKING_NETWORKS
 
 Results = dict[str, Tensor]
 
@@ -188,7 +188,7 @@ def test_rounding_to_bfloat16_equals_torch() -> None:
         name
         for name in models
         if not name.startswith(("efficientnet", "mobilenet", "eeea", "hog"))
-        and name not in TEXT_NETWORKS | DETECTORS
+        and name not in TEXT_NETWORKS | DETECTORS | TRACKING_NETWORKS
     ],
 )
 @pytest.mark.parametrize("training", [True, False])

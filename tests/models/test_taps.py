@@ -25,7 +25,7 @@ from distillab.models import (
     inspect_network,
     models,
 )
-from distillab.models.registry import DETECTORS, TEXT_NETWORKS
+from distillab.models.registry import DETECTORS, TEXT_NETWORKS, TRACKING_NETWORKS
 from distillab.models.stages import Stage
 
 EXTERNAL = {
@@ -83,7 +83,7 @@ def test_classifier_and_stages_of_small_relatives_are_found(name: str) -> None:
         name
         for name in models
         if not name.startswith(("efficientnet", "alexnet", "eeea", "hog"))
-        and name not in (*MINIS, *FIVE_LAYERS, *TRANSFORMERS, *TEXT_NETWORKS, *DETECTORS)
+        and name not in (*MINIS, *FIVE_LAYERS, *TRANSFORMERS, *TEXT_NETWORKS, *DETECTORS, *TRACKING_NETWORKS)
     ],
 )
 def test_stages_of_the_cifar_networks_are_found(name: str) -> None:

@@ -20,8 +20,8 @@ from distillab.tasks.losses import bernoulli_kl
 class ForegroundSoftLabels(Method):
     """Soft labels of a tracker behind a foreground mask: follow the teacher where it sees objects.
 
-    a L(s, y) + b sum m KL(p_t || p_s) / sum m + c sum m |r_t - r_s| / sum m + d sum m (1 - cos(e_t, e_s)) /
-    sum m.
+    a mean_n L(s_n, y_n) + b sum m KL(p_t || p_s) / sum m + c sum m |r_t - r_s| / sum m
+    + d sum m (1 - cos(e_t, e_s)) / sum m.
 
     The sums are over the places of all images, with the mask m = 1 where max_c p_t > theta: soft labels of
     the background are of low quality. p are the probabilities of the classes (KL of Bernoulli distributions,
