@@ -29,6 +29,7 @@ from distillab.models import (
 from distillab.models.outputs import OF_STAGES
 from distillab.study.planning.costs import ModelCosts, check_pair
 from distillab.tasks import Classification
+from support.methods import OF_CLASSIFIERS
 
 N, CLASSES, SIDE = 6, 4, 16
 LABELS = torch.tensor([0, 1, 2, 3, 0, 1])

@@ -99,7 +99,7 @@ def test_a_network_of_another_size_gets_a_square(name: str) -> None:
 
 
 def test_the_shorter_side_must_be_large_enough() -> None:
-    with pytest.raises(RequestError, match="7x101 images are too small"):
+    with pytest.raises(RequestError, match="7x101 inputs are too small"):
         build("resnet8", InputSpec(1, 7, 101))
 
 

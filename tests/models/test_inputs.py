@@ -41,7 +41,7 @@ def test_gradients_flow_through_the_resizing() -> None:
 def test_an_invalid_size_is_refused() -> None:
     with pytest.raises(RequestError, match=r"'resnet8@large' is not a model .*number of pixels"):
         build_model("resnet8@large", classes=4, inputs=InputSpec.square(3, 16))
-    with pytest.raises(RequestError, match="4x4 images are too small"):
+    with pytest.raises(RequestError, match="4x4 inputs are too small"):
         build_model("resnet8@4", classes=4, inputs=InputSpec.square(3, 16))
 
 

@@ -67,6 +67,9 @@ PARAMETERS = {
     "vit_mini": 371_164,
     # Detectors: stages, pyramid, and heads of 100 classes.
     "fcos_dwnet_m": 419_769,
+    "fairmot_resnet_l": 2_112_032,
+    "fairmot_resnet_m": 798_496,
+    "fairmot_resnet_s": 357_144,
     "fcos_dwnet_s": 151_593,
     "fcos_resnet_l": 3_292_809,
     "fcos_resnet_m": 898_785,

@@ -22,6 +22,7 @@ from distillab.study.job_parts import WeightsOrigin
 from distillab.study.planning.conditions import Condition
 from distillab.study.planning.plan import Plan
 from distillab.training.recipe import ResolvedRecipe
+from support.methods import OF_CLASSIFIERS
 from support.studies import EARLIER, plan
 
 ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition, one replicate
@@ -29,7 +30,7 @@ ONE: dict[str, Any] = {"factors": {"size": [5]}, "seeds": [0]}  # one condition,
 # All but the control of students that start from stages, and those of students that start from the teacher.
 OF_ANY_STUDENT = [
     name
-    for name in methods
+    for name in OF_CLASSIFIERS
     if not methods[name].throughout and "teacher_network" not in (methods[name].teacher_needs or ())
 ]
 
