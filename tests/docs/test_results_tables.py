@@ -36,7 +36,9 @@ def test_effects_follow_from_results(study: str, kind: str, compute: Callable[..
     computed = compute(read_rows(RESULTS / f"{study}-results.parquet"), Classification())
     assert len(committed) == len(computed)
     for before, now in zip(committed, computed, strict=True):
-        assert all(before[name] == pytest.approx(value) for name, value in now.items()), before
+        # Tables of an earlier version lack the columns that came later.
+        assert all(before[name] == pytest.approx(now[name]) for name in now if name in before), before
+        assert len(before) > 20
 
 
 def families(name: str) -> dict[Any, list[Record]]:

@@ -39,7 +39,8 @@ def test_csv_has_the_rows_and_columns_of_the_parquet_file(tmp_path: Path) -> Non
     rows = [{"run_id": "a", "method": 'with "quotes", commas', "accuracy": 0.1 + 0.2, "seed": 0}]
     rows += [{"run_id": "b", "method": "kd", "accuracy": None, "seed": 1}]
     folder = StudyFolder(tmp_path)
-    pq.write_table(pa.Table.from_pylist(rows), folder.results_file)
+    metadata = {"table": "results", "version": "1"}
+    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata(metadata), folder.results_file)
     [file] = write_csv(folder)
     with file.open(newline="", encoding="utf-8") as text:
         read = list(csv.DictReader(text))

@@ -135,7 +135,7 @@ def test_a_network_without_stages_is_refused_in_one_line(
     (tmp_path / "flat_network.py").write_text(FLAT)
     values = small_form(NAME, factors={}, students=["flat_network:flat"], methods=[method], evidence={})
     values["data"] = {**values["data"], "classes": 4, "val": 0.25}
-    line = refusal_of_plan(tmp_path, values, capsys)
+    line = refusal_of_plan(tmp_path, values, capsys, "--allow-code")
     assert f"method {method} needs" in line and "allowed" in line
 
 

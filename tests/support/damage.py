@@ -71,3 +71,8 @@ def copy_of(folder: StudyFolder, path: Path) -> StudyFolder:
     """Return a copy of a study."""
     shutil.copytree(folder.path, path)
     return StudyFolder(path)
+
+
+def forget_digests(folder: Path) -> None:
+    """Leave an artifact as a version without digests wrote it, so that a test may change it."""
+    (folder / "digests.json").unlink()

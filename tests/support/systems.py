@@ -49,10 +49,12 @@ def run_by_command(base: Path, values: dict[str, Any]) -> StudyFolder:
     return StudyFolder.open(base / "out")
 
 
-def refusal_of_plan(folder: Path, values: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> str:
+def refusal_of_plan(
+    folder: Path, values: dict[str, Any], capsys: pytest.CaptureFixture[str], *options: str
+) -> str:
     """Return the one line by which the plan of a study is refused."""
     (folder / "study.yaml").write_text(yaml.safe_dump(values))
-    assert execute(["plan", str(folder / "study.yaml")]) == 2
+    assert execute(["plan", str(folder / "study.yaml"), *options]) == 2
     [line] = [each for each in capsys.readouterr().err.splitlines() if each.strip()]
     return line
 

@@ -145,7 +145,7 @@ def test_pairs_that_are_not_allowed_are_not_made() -> None:
     assert (rows.tolist(), columns.tolist()) == ([0], [0])
 
 
-def test_the_filter_follows_a_constant_velocity_and_is_surer_when_it_has_seen_more() -> None:
+def test_the_filter_follows_a_constant_velocity_and_becomes_surer() -> None:
     made = BoxFilter(np.array([0.0, 0.0, 10.0, 20.0]))
     far = made.distances(np.array([[30.0, 0.0, 40.0, 20.0]]))[0]
     for step in range(1, 40):
@@ -157,7 +157,7 @@ def test_the_filter_follows_a_constant_velocity_and_is_surer_when_it_has_seen_mo
     assert made.distances(np.array([[150.0, 0.0, 160.0, 20.0]]))[0] > far
 
 
-def test_metrics_of_a_track_that_is_cut_in_two_are_those_of_a_calculation_by_hand() -> None:
+def test_metrics_of_a_track_that_is_cut_in_two_are_those_by_hand() -> None:
     box = (0, 0, 4, 8)
     targets = Tracks.of([[(0, *box, 5)]] * 4, 1)
     found = [TrackedObjects(np.array([number]), np.array([box], dtype=float)) for number in (0, 0, 1, 1)]

@@ -19,7 +19,7 @@ from distillab.models.tracking_networks import center_grid
 from distillab.tasks import Tracking
 from distillab.tasks.dense_outputs import CENTERS, EMBEDDING_SIZE, DenseOutputs
 from distillab.tasks.detections import detections_in
-from distillab.tasks.tracked_outputs import TRACKED_COLUMNS, embeddings_in, find_objects, peaks_of
+from distillab.tasks.tracked_outputs import TRACKED_COLUMNS, embeddings_in, find_tracked, peaks_of
 from distillab.tasks.tracking_losses import IdentityLoss, center_cells, center_peaks, tracking_loss
 
 ROWS, COLUMNS = 6, 8
@@ -59,7 +59,7 @@ def test_outputs_and_their_parts_are_the_same() -> None:
     assert outputs.shape[2] == parts.tensor().shape[2]
 
 
-def test_a_network_without_mistakes_has_no_loss_of_boxes_and_hardly_one_of_centers() -> None:
+def test_a_network_without_mistakes_has_hardly_a_loss() -> None:
     outputs = perfect_outputs()
     loss = tracking_loss(outputs, LABELS)
     # Cells beside a center are neither centers nor far from them: certainty costs nothing there.
@@ -116,7 +116,7 @@ def test_unlabelled_images_have_no_loss() -> None:
     assert learned is not None and learned(outputs, labels)[0] == 0
 
 
-def test_identities_cost_the_logarithm_of_their_number_before_anything_is_learned() -> None:
+def test_identities_cost_the_logarithm_of_their_number_at_first() -> None:
     learned = Tracking(identity_weight=2.0).learned_loss(LABELS)
     assert isinstance(learned, IdentityLoss) and learned.classifier.out_features == 2
     found = learned(perfect_outputs(), LABELS)
@@ -133,7 +133,7 @@ def test_one_identity_needs_no_classifier() -> None:
 
 
 def test_objects_are_found_again_with_their_embeddings() -> None:
-    stored = find_objects(perfect_outputs(), *SIDES).numpy()
+    stored = find_tracked(perfect_outputs(), *SIDES).numpy()
     assert stored.shape == (3, TRACKED_COLUMNS)
     found, looks = detections_in(stored), embeddings_in(stored)
     for image, objects in enumerate(OBJECTS):
@@ -158,12 +158,12 @@ def test_of_neighboring_cells_the_surest_is_an_object() -> None:
 def test_outputs_that_are_not_finite_show() -> None:
     outputs = perfect_outputs()
     outputs[1, 0, 0] = torch.nan
-    stored = find_objects(outputs, *SIDES)
+    stored = find_tracked(outputs, *SIDES)
     assert stored.isfinite().all(dim=1).tolist() == [True, False, True]
 
 
 def test_the_task_measures_detections_and_tracks() -> None:
-    stored, made = find_objects(perfect_outputs(), *SIDES).numpy(), Tracking()
+    stored, made = find_tracked(perfect_outputs(), *SIDES).numpy(), Tracking()
     measured = made.measure(stored, TARGETS)
     assert set(measured) <= set(made.metrics) and measured["ap50"] == 1
     for name in ("mota", "idf1", "hota", "map"):

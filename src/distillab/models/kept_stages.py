@@ -13,7 +13,7 @@ from distillab.models.dry_run import blank_input, evaluating
 from distillab.models.input_spec import InputSpec
 from distillab.models.inspection import inspect_network
 
-KEY = "keep"  # of a student in a study
+KEEP = "keep"  # of a student in a study
 
 
 @dataclass(frozen=True)
@@ -60,13 +60,13 @@ class KeptStages:
         found = inspect_network(model, inputs, name=name).taps.stages
         if not found:
             raise RequestError(
-                f"has no stages that `{KEY}` could keep",
+                f"has no stages that `{KEEP}` could keep",
                 where=name,
-                allowed=f"a network with stages, such as resnet8, or a student without `{KEY}`",
+                allowed=f"a network with stages, such as resnet8, or a student without `{KEEP}`",
             )
         if stages > len(found):
             raise RequestError(
-                f"`{KEY}: {stages}` is more than its {len(found)} stages",
+                f"`{KEEP}: {stages}` is more than its {len(found)} stages",
                 where=name,
                 allowed=f"1 to {len(found)}",
             )
@@ -74,7 +74,7 @@ class KeptStages:
         read = _read_by(model, inputs, found[stages - 1].path)
         if read == sizes.keys():
             raise RequestError(
-                f"`{KEY}: {stages}` keeps all of its weights, and nothing is left to train",
+                f"`{KEEP}: {stages}` keeps all of its weights, and nothing is left to train",
                 where=name,
                 allowed="fewer stages",
             )

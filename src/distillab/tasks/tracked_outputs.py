@@ -16,7 +16,7 @@ TRACKED_COLUMNS = MOST_DETECTIONS * (DETECTION_COLUMNS + EMBEDDING_SIZE)
 """Numbers that are stored per frame."""
 
 
-def find_objects(outputs: Tensor, height: int, width: int) -> Tensor:
+def find_tracked(outputs: Tensor, height: int, width: int) -> Tensor:
     """Return the detections of each image and then their embeddings, float32 ``[N, 100 * 6 + 100 * 32]``.
 
     Objects are where the confidence is the highest among the neighboring cells. Their boxes are clipped to
@@ -67,6 +67,6 @@ def peaks_of(confidences: Tensor, columns: int) -> Tensor:
 
 
 def embeddings_in(stored: Logits) -> Values:
-    """Return the embeddings that :func:`find_objects` returned, float64 ``[N, 100, 32]``."""
+    """Return the embeddings that :func:`find_tracked` returned, float64 ``[N, 100, 32]``."""
     of_embeddings = stored[:, MOST_DETECTIONS * DETECTION_COLUMNS :]
     return np.asarray(of_embeddings, dtype=np.float64).reshape(len(stored), -1, EMBEDDING_SIZE)

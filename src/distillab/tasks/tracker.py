@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import linear_sum_assignment
 
 from distillab.tasks.arrays import Flags, Values
 from distillab.tasks.kalman import BoxFilter
@@ -175,6 +174,8 @@ def assigned_pairs(scores: Values, allowed: Flags) -> Pairs:
         >>> assigned_pairs(np.array([[0.9, 0.8], [0.8, 0.1]]), np.array([[True, True], [True, False]]))
         (array([0, 1]), array([1, 0]))
     """
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     rows, columns = linear_sum_assignment(np.where(allowed, scores, 0.0), maximize=True)
     kept = allowed[rows, columns]
     return rows[kept].astype(np.int64), columns[kept].astype(np.int64)

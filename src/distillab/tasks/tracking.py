@@ -17,7 +17,7 @@ from distillab.tasks.detection import Detection
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
 from distillab.tasks.task import task
-from distillab.tasks.tracked_outputs import find_objects
+from distillab.tasks.tracked_outputs import find_tracked
 from distillab.tasks.tracker import TrackerSettings
 from distillab.tasks.tracking_losses import IdentityLoss, tracking_loss
 from distillab.tasks.tracking_metrics import follow_stored, trackeval_metrics, tracking_metrics
@@ -110,7 +110,7 @@ class Tracking(Detection):
 
     def to_store(self, outputs: Tensor, height: int, width: int) -> Tensor:
         """Return the 100 most confident boxes of each image and their embeddings, ``[N, 3800]``."""
-        return find_objects(outputs, height, width)
+        return find_tracked(outputs, height, width)
 
     def measure(
         self,

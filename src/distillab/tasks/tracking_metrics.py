@@ -32,7 +32,7 @@ def follow_stored(stored: Logits, tracks: Tracks, settings: TrackerSettings) -> 
     """Return the objects with identities of each image, sequence by sequence; the classes are one.
 
     Args:
-        stored: What :func:`~distillab.tasks.tracked_outputs.find_objects` returned of N images.
+        stored: What :func:`~distillab.tasks.tracked_outputs.find_tracked` returned of N images.
         tracks: Their targets, of which only the frames are used.
         settings: The thresholds of the tracker.
     """

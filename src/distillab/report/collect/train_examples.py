@@ -47,7 +47,7 @@ def train_examples(folder: StudyFolder) -> Pictures | None:
         preview = preview_of(train, position, originals)
         picture, text = preview.picture, preview.text
         if isinstance(train.targets, Boxes):
-            picture = _with_boxes(picture, train.targets.values[position])
+            picture = _with_boxes(picture, train.targets.plain.values[position])
         if text is not None and len(text) > LONGEST_TEXT:
             text = text[:LONGEST_TEXT] + "…"
         tiles.append(Tile(picture, tile_labels(train, position), sound=preview.sound, text=text))
@@ -103,5 +103,6 @@ def _with_boxes(picture: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float32]) 
     for label, left, top, right, bottom in boxes.tolist():
         if label >= 0:
             corners = [value * enlarged for value in (left, top, right, bottom)]
-            draw.rectangle([*corners[:2], corners[2] - 1, corners[3] - 1], outline=_BOX, width=width)
+            ends = [max(start, end - 1) for start, end in zip(corners[:2], corners[2:], strict=True)]
+            draw.rectangle([*corners[:2], *ends], outline=_BOX, width=width)
     return np.asarray(image).transpose(2, 0, 1)

@@ -28,7 +28,7 @@ INTERVAL = Column(
     "Interval", True, "for new seeds, new teachers where pairs have several, and a new test set"
 )
 SAME_TEST = Column("Same test set", True, "the same interval, for these test examples")
-SAME_RUNS = Column("Same networks", True, "for these trained networks on a new test set, as by a bootstrap")
+SAME_NETWORKS = Column("Same networks", True, "for these networks on a new test set, as by a bootstrap")
 _MOST_LABELS = 20  # columns; labels.parquet has all of them
 LENGTHS = ("steps", "epochs")  # of training, as the columns are called
 
@@ -43,7 +43,7 @@ def effects_table(effects: Sequence[Effect], metric: Metric) -> Table:
         Column(f"Gain, {metric.unit}", True),
         INTERVAL,
         SAME_TEST,
-        SAME_RUNS,
+        SAME_NETWORKS,
         Column("Pairs", True),
         Column("p", True),
         Column("p corrected", True),

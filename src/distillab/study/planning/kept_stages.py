@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from distillab.errors import RequestError
-from distillab.models.kept_stages import KEY
+from distillab.models.kept_stages import KEEP
 from distillab.study.job_parts import PlannedStart
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.costs import ModelCosts
@@ -35,16 +35,16 @@ def must_keep(
     where = f"{context.spec.where}: students: {entry.label}"
     if start is None and not entry.stages:
         raise RequestError(
-            f"`{KEY}` keeps weights that the factor initialisation replaces by random ones",
+            f"`{KEEP}` keeps weights that the factor initialisation replaces by random ones",
             where=where,
-            allowed=f"levels: [pretrained], or a student without `{KEY}`",
+            allowed=f"levels: [pretrained], or a student without `{KEEP}`",
         )
     longer = [method.label for method in methods if method.throughout]
     if longer and start is None:
         raise RequestError(
             f"{longer[0]} starts from random weights, of which there is nothing to keep",
             where=where,
-            allowed=f"methods without {longer[0]}, or a student without `{KEY}`",
+            allowed=f"methods without {longer[0]}, or a student without `{KEEP}`",
         )
     try:
         kept = context.kept_stages(entry.model, costs, entry.keep)
@@ -92,13 +92,13 @@ def must_graft(
                 f"trains blocks inside the teacher, and {entry.label} does not start from it, nor does its "
                 "plain student",
                 where=where,
-                allowed=f"{{model: {entry.model}, start: teacher, {KEY}: N}}, whose first N stages no method "
-                "trains",
+                allowed=f"{{model: {entry.model}, start: teacher, {KEEP}: N}}, whose first N stages "
+                "no method trains",
             )
         stages = len(costs.shapes(entry.model).maps)
         if entry.keep >= stages:
             raise RequestError(
-                f"`{KEY}: {entry.keep}` of {entry.label} leaves no stage to train inside the teacher",
+                f"`{KEEP}: {entry.keep}` of {entry.label} leaves no stage to train inside the teacher",
                 where=where,
                 allowed=f"at most {stages - 1}",
             )

@@ -18,7 +18,7 @@ from distillab.models.black_box import is_black_box
 from distillab.models.efficientnet_lite import SIDES
 from distillab.models.ensemble import Ensemble
 from distillab.models.input_transforms import InputNormalization, split_input_size
-from distillab.models.kept_stages import KEY, KeptStages
+from distillab.models.kept_stages import KEEP, KeptStages
 from distillab.models.starting import keep_fitting
 from distillab.models.stems import FITTED_UP_TO
 from distillab.study.job_parts import InputScaling, NetworkStart
@@ -177,7 +177,7 @@ def kept_of_teacher(
         )
         if not whole or any(not needed <= each.keys for each in found):
             raise RequestError(
-                f"`{KEY}: {stages}` of {student}, and not all of these stages have the names and shapes of "
+                f"`{KEEP}: {stages}` of {student}, and not all of these stages have the names and shapes of "
                 f"those of {teacher}",
                 allowed=f"stages that are the teacher's ({', '.join(found[0].modules)})",
             )
