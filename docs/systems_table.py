@@ -40,7 +40,7 @@ COPIED = (
     "explanation-gains",
     "groups",
 )
-PAGES = (DOCS / "systems.md", *sorted((DOCS / "systems").glob("*.md")))
+PAGES = (DOCS / "systems.md", DOCS / "detection.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
 FACTOR = "factor."
 PLACE = re.compile(r"<!-- ([a-z0-9-]+) ([a-z-]+) -->")
@@ -249,11 +249,12 @@ def exits(study: str) -> str:
 
 def maps(study: str) -> str:
     """Return the measures of attribution maps: of plain and distilled students, and the gain."""
-    head = ("attribution", "measure", "plain", "distilled", "gain", "pairs")
-    return table(
+    head = ("condition", "attribution", "measure", "plain", "distilled", "gain", "pairs")
+    return with_used_columns(
         head,
         [
             (
+                levels_of(row),
                 str(row.get("attribution") or ""),
                 str(row["measure"]).replace("_", " "),
                 f"{row['plain']:.3f}",
