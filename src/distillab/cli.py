@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 import time
 import traceback
@@ -302,6 +303,8 @@ def _print_json(value: Any) -> None:
 
 def main() -> None:
     """Run the command line of this process, and exit."""
+    # Python processes that this one starts do not import files of the folder that it was called in.
+    os.environ["PYTHONSAFEPATH"] = "1"
     code = execute(sys.argv[1:])
     # Python's last garbage collection would walk through all of torch, longer than many commands take.
     gc.freeze()

@@ -130,7 +130,7 @@ def _is_own(file: Path) -> bool:
         found = file.stat()
     except OSError:
         return False
-    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o002)
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
 
 
 def _line(file: Path) -> str:

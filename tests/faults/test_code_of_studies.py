@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import py_compile
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,10 +13,15 @@ import pytest
 
 from distillab import cli
 from distillab.api.studies import Study
+from distillab.deploy.loaded import load_model
 from distillab.errors import RequestError
+from distillab.methods.user_methods import load_user_method
 from distillab.models import InputSpec, build_model
 from distillab.models.objects import write_network
 from distillab.user_code import CodeRule, code_ruled, require_code
+from support.documents import environment
+from support.exported import describe, written
+from support.source_tree import ROOT
 from support.studies import rows_of, spec, write_study
 
 OWN = '''
@@ -130,3 +138,47 @@ def test_a_stricter_rule_stays() -> None:
         require_code("mine.py:Plain", None)
     require_code("mine.py:Plain", None)
     assert spec().methods  # in Python code is allowed
+
+
+def test_the_code_that_runs_is_the_code_that_was_hashed(own: Path) -> None:
+    """Bytecode beside the file, of whatever origin, is not looked at."""
+    forget(own)
+    hidden = own.parent / "hidden.py"
+    hidden.write_text(OWN.replace("strength: float = 0.5", "strength: float = 9.0"))
+    target = Path(importlib.util.cache_from_source(str(own)))
+    py_compile.compile(
+        str(hidden),
+        str(target),
+        doraise=True,
+        invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+    )
+    kind = load_user_method(f"{own}:Plain", "study.yaml: methods").kind
+    assert kind.Config().strength == 0.5  # type: ignore[attr-defined]
+
+
+def test_worker_processes_import_nothing_of_the_current_folder(tmp_path: Path) -> None:
+    study = write_study(tmp_path / "study.yaml", factors={}, seeds=1, teacher={"provenance": "full"})
+    (tmp_path / "selectors.py").write_text("from pathlib import Path\nPath('trace').touch()\n")
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "distillab.cli",
+        "run",
+        str(study),
+        "--out",
+        "dir",
+        "--workers",
+        "2",
+    ]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment(ROOT), capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert not (tmp_path / "trace").exists()
+
+
+def test_a_program_of_torch_export_is_code(tmp_path: Path) -> None:
+    made = written(tmp_path / "model", describe(), ["pt2"])
+    assert made.files
+    with code_ruled(CodeRule.PROMPT), pytest.raises(RequestError, match=r"model\.pt2.*is Python code"):
+        load_model(tmp_path / "model")
+    assert load_model(tmp_path / "model") is not None

@@ -30,6 +30,7 @@ from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
 from distillab.tasks import Classification, Task
 from distillab.tasks.dense_outputs import CELL_COLUMNS
+from distillab.user_code import require_code
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -339,6 +340,7 @@ def _engine(file: Path, description: ModelDescription, threads: int | None) -> E
         _require_form(file, session, description)
         return OnnxEngine(session)
     if file.name == PROGRAM:
+        require_code(f"{PROGRAM}, a program of torch.export", file)  # torch unpickles parts of it
         return ProgramEngine(load_program(file))
     if not description.is_named:
         raise RequestError(

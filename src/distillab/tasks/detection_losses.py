@@ -68,7 +68,7 @@ def assigned_cells(anchors: Tensor, code: int, labels: Tensor) -> Tensor:
         The position of the box among M; -1 for background; -2 for cells that are left out of the loss.
     """
     counted = labels[..., 0] >= 0
-    boxes = labels[..., 1:].to(anchors)
+    boxes = labels[..., 1:5].to(anchors)
     return (
         _assigned_by_center(anchors, boxes, counted)
         if code == DISTANCES

@@ -52,7 +52,7 @@ def object_regions(maps: Tensor, labels: Tensor, image: tuple[int, int]) -> Tens
     is_object = counted_boxes(labels)
     scale = labels.new_tensor([maps.shape[3] / image[1], maps.shape[2] / image[0]]).repeat(2)
     boxes = [
-        (each[wanted, 1:] * scale).to(maps.dtype) for each, wanted in zip(labels, is_object, strict=True)
+        (each[wanted, 1:5] * scale).to(maps.dtype) for each, wanted in zip(labels, is_object, strict=True)
     ]
     regions: Tensor = roi_align(maps, boxes, REGION_SIDE, sampling_ratio=2, aligned=True)
     return regions
