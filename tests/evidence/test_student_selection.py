@@ -88,6 +88,12 @@ def test_one_network_leaves_no_choice() -> None:
     assert select_students([row("a", 10, 0.9, status="queued"), row("b", 10, 0.9)], TASK, margin=0.005) == []
 
 
+def test_an_arm_that_failed_is_left_out() -> None:
+    rows = [row("a", 10, 0.9), row("b", 20, 0.95), row("c", 5, 0.99, status="failed")]
+    assert [each["student"] for each in chosen(*rows)] == ["b"]
+    assert chosen(*rows, row("d", 5, 0.9, status="running")) == []
+
+
 def test_rows_are_those_of_the_schema() -> None:
     found = select_students(
         [row("a", 10, 0.9, **{"factor.size": 5.0}), row("b", 10, 0.9, **{"factor.size": 5.0})],

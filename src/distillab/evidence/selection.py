@@ -24,6 +24,8 @@ NETWORKS = ("teacher", "student")
 OF_TEACHERS = tuple(f"{FACTOR}{name}" for name in ("teacher_capacity", "teacher_age"))
 """Factors whose levels are teachers to choose from, and not conditions to choose under."""
 
+_OPEN = (JobState.QUEUED, JobState.RUNNING, JobState.HELD)
+
 
 def selection_schema(factors: Factors, *, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``selection.parquet``, one row per teacher, student and method to choose from.
@@ -56,8 +58,9 @@ def select_students(
     """Return every student of every teacher under each condition, with the one to ship marked.
 
     Chosen is the smallest network whose mean score on val is at most the margin below the best one; among
-    networks of one size, the best. Means are over the seeds that all of them have finished. Nothing is read
-    of the test set, whose score stands beside the choice. The choice makes the score on val optimistic.
+    networks of one size, the best. Means are over the seeds that all of them have finished. Those of which
+    every run failed are left out, and nothing is chosen while runs are open. Nothing is read of the test set,
+    whose score stands beside the choice. The choice makes the score on val optimistic.
     Conditions with one student and one teacher have no rows, since there is no network to choose.
 
     Args:
@@ -84,10 +87,13 @@ def select_students(
     for candidates in _by_condition(list(rows)):
         if len({each.networks for each in candidates}) < 2:
             continue
-        seeds = set.intersection(*(each.finished for each in candidates))
+        if any(each.is_open for each in candidates):
+            continue
+        usable = [each for each in candidates if each.finished]
+        seeds = set.intersection(*(each.finished for each in usable)) if usable else set()
         if not seeds:
             continue
-        scored = [each.measured(sorted(seeds), task, plain) for each in candidates]
+        scored = [each.measured(sorted(seeds), task, plain) for each in usable]
         _choose(scored, metric, margin)
         found += scored
     return found
@@ -137,6 +143,11 @@ class Candidate:
     @property
     def first(self) -> Row:
         return next(iter(self.rows.values()))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a run of it has still to finish."""
+        return any(row["status"] in _OPEN for row in self.rows.values())
 
     @property
     def networks(self) -> tuple[object, ...]:
