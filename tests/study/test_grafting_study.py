@@ -55,7 +55,13 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", ["few-shot-grafting", "few-shot-grafting-three-teachers", "few-shot-grafting-lung"]
+    "name",
+    [
+        "few-shot-grafting",
+        "few-shot-grafting-three-teachers",
+        "few-shot-grafting-lung",
+        "few-shot-grafting-lung-three-teachers",
+    ],
 )
 def test_study_of_grafting_runs_in_a_small_form(name: str, drawn: Path) -> None:
     values: dict[str, Any] = yaml.safe_load((SYSTEMS / f"{name}.yaml").read_text())
