@@ -88,7 +88,7 @@ def test_names_in_the_package_stay_functions(shipped: Path) -> None:
         (["MODEL", "missing.png"], "missing.png: there is no such file"),
         (["MODEL/model.onnx", "PHOTO"], "model.onnx: grad_cam needs gradients, and this file is a graph"),
         (
-            ["MODEL/model.pt2", "PHOTO", "--method", "integrated_gradients"],
+            ["MODEL/model.pt2", "PHOTO", "--method", "integrated_gradients", "--allow-code"],
             "model.pt2: integrated_gradients needs gradients",
         ),
         (["missing", "PHOTO"], "missing: there is no such file or folder"),

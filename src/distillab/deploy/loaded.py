@@ -340,7 +340,7 @@ def _engine(file: Path, description: ModelDescription, threads: int | None) -> E
         _require_form(file, session, description)
         return OnnxEngine(session)
     if file.name == PROGRAM:
-        require_code(f"{PROGRAM}, a program of torch.export", file)  # torch unpickles parts of it
+        require_code(f"{PROGRAM} (a program of torch.export)", file)  # torch unpickles parts of it
         return ProgramEngine(load_program(file))
     if not description.is_named:
         raise RequestError(
