@@ -13,21 +13,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from support.real_sets import REAL_SETS
+
 # No test depends on the clock, and a failure seen once is seen again.
 settings.register_profile("house", deadline=None, derandomize=True)
 settings.load_profile("house")
 
 PACKED = Path(__file__).resolve().parents[2] / "shared" / "data"
-SETS = {
-    "cifar100": "cifar100",
-    "mnist": "MNIST",
-    "usps": "usps",
-    "corn_leaf": "corn_leaf",
-    "digits_spoken": "digits_spoken",
-    "heart": "heart",
-    "zh_text": "zh_text",
-    "bccd": "bccd",
-}  # set: its folder
 
 
 @pytest.fixture(scope="session")
@@ -39,7 +31,7 @@ def real_data(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathF
         pytest.skip("real image sets: set DISTILLAB_DATA to the folder that holds cifar100, MNIST, ...")
     cache = getattr(request.config, "cache", None)  # there is none under `-p no:cacheprovider`
     unpacked = cache.mkdir("real_data") if cache else tmp_path_factory.mktemp("real_data")
-    for name, folder in SETS.items():
+    for name, folder in REAL_SETS.items():
         if (unpacked / folder).is_dir():
             continue
         with tempfile.TemporaryDirectory(dir=unpacked) as scratch:

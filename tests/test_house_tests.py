@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from support.real_sets import REAL_SETS
 from support.source_tree import TEST_TREES, TESTS
 
 LONGEST_FILE = 400
@@ -75,3 +76,17 @@ def test_real_data_come_from_the_fixture() -> None:
         if isinstance(node, ast.Subscript) and ast.unparse(node) == "os.environ['DISTILLAB_DATA']"
     ]
     assert own == []
+
+
+def test_the_fixture_unpacks_all_real_data_that_tests_read() -> None:
+    """A set that lies in DISTILLAB_DATA alone would be missing where the variable is not set."""
+    read = {
+        node.right.value
+        for tree in TEST_TREES.values()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.BinOp)
+        and ast.unparse(node.left) == "real_data"
+        and isinstance(node.right, ast.Constant)
+    }
+    assert {"bccd", "mot"} <= read
+    assert read <= set(REAL_SETS.values())
