@@ -22,6 +22,7 @@ import xxhash
 from distillab.errors import RequestError
 
 DIGESTS = "digests.json"
+_LEVELS = 2  # of folders between an artifact and its store
 BLOCK = 2**20
 """Bytes that one digest covers: a large file is checked where it is read, not as a whole."""
 REMEDY = "`distillab run` on this study, which makes it again; `distillab verify` lists all damage"
@@ -77,6 +78,24 @@ class FileDigest:
 # -- writing ------------------------------------------------------------------------------------------------
 
 
+def mark_store(root: Path) -> None:
+    """State in a new store that all of its artifacts have digests, so that a lost file of them is noticed.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> mark_store(root)
+        >>> (root / "student" / "8f0c").mkdir(parents=True)
+        >>> check_folder(root / "student" / "8f0c")
+        Traceback (most recent call last):
+        distillab.integrity.DamagedFileError: ...digests.json: is missing ...
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    (root / DIGESTS).write_text(
+        json.dumps({"hash": "xxh3_64", "block": BLOCK, "files": {}}), encoding="utf-8"
+    )
+
+
 def write_digests(folder: Path) -> None:
     """Write the digests of all files in a folder, and in each folder inside it.
 
@@ -98,8 +117,7 @@ def write_digests(folder: Path) -> None:
             write_digests(entry)
     found = {entry.name: FileDigest.of(entry) for entry in entries if entry.is_file()}
     files = {name: [each.size, *each.blocks] for name, each in found.items() if name != DIGESTS}
-    text = json.dumps({"hash": "xxh3_64", "block": BLOCK, "files": files})
-    (folder / DIGESTS).write_text(text, encoding="utf-8")
+    _write(folder, files)
 
 
 # -- reading ------------------------------------------------------------------------------------------------
@@ -111,13 +129,27 @@ def read_checked(path: Path) -> bytes:
     Raises:
         DamagedFileError: It is missing, no regular file, or differs from what was written.
     """
-    try:
-        content = _regular(path).read_bytes()
-    except OSError as error:
-        raise DamagedFileError(path, f"cannot be read ({error.strerror or error})") from error
+    content = read_regular(path)
     if (known := stored_digest(path)) is not None:
         known.check(path, content)
     return content
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the content of a file that has no digest, since its reader can tell whether it is damaged.
+
+    Raises:
+        DamagedFileError: It is missing, no regular file, or cannot be read.
+
+    Example:
+        >>> read_regular(Path("nowhere"))
+        Traceback (most recent call last):
+        distillab.integrity.DamagedFileError: nowhere: is missing ...
+    """
+    try:
+        return _regular(path).read_bytes()
+    except OSError as error:
+        raise DamagedFileError(path, f"cannot be read ({error.strerror or error})") from error
 
 
 def read_checked_json(path: Path) -> Any:
@@ -289,15 +321,24 @@ def check_seal(path: Path, content: bytes) -> bool:
 # -- inside -------------------------------------------------------------------------------------------------
 
 
+def _write(folder: Path, files: Mapping[str, list[Any]]) -> None:
+    text = json.dumps({"hash": "xxh3_64", "block": BLOCK, "files": files})
+    (folder / DIGESTS).write_text(text, encoding="utf-8")
+
+
 def _stored(folder: Path) -> Mapping[str, FileDigest]:
-    """Return the digests of the files of a folder; none if it was written without them."""
+    """Return the digests of the files of a folder; none if it was written without them.
+
+    Raises:
+        DamagedFileError: They are damaged, or missing in a store whose artifacts all have them.
+    """
     file = folder / DIGESTS
-    try:
-        text = file.read_bytes() if file.is_file() else b'{"files": {}}'
-    except OSError as error:
-        raise DamagedFileError(file, f"cannot be read ({error.strerror or error})") from error
+    if not file.is_file():
+        if any((above / DIGESTS).is_file() for above in folder.parents[:_LEVELS]):
+            raise DamagedFileError(file, "is missing")
+        return {}
     with reading(file):
-        held = json.loads(text)["files"]
+        held = json.loads(read_regular(file))["files"]
         return {name: FileDigest(int(size), tuple(blocks)) for name, (size, *blocks) in held.items()}
 
 

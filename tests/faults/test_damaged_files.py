@@ -47,11 +47,7 @@ def copied(finished: StudyFolder, tmp_path: Path) -> StudyFolder:
 def test_damaged_artifact_goes_back_into_the_queue(copied: StudyFolder, kind: str, damage: Damage) -> None:
     file = stored_file(copied, STORED[kind])
     damage(file)
-    found = put_back_lost(copied)
-    if file.name == DIGESTS and damage is Path.unlink:
-        assert found == ()  # as in folders of versions without digests
-        return
-    [sentence] = found
+    [sentence] = put_back_lost(copied)
     assert file.parent.name in sentence
     assert file.name in sentence
     queued = [job for job, state in states_of(copied).items() if state == "queued"]
@@ -176,6 +172,9 @@ def test_folders_without_digests_are_read_unverified(copied: StudyFolder, ran: l
     run(copied)
     assert ran == []
     assert not check_folder(stored_file(copied, STORED["a student's logits"]).parent)
+    without_a_student(copied)
+    run(copied)
+    assert not (copied.store.root / DIGESTS).exists()  # other artifacts of this store have none
 
 
 def test_blocks_of_large_files_are_checked_when_they_are_read(

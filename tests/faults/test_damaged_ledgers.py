@@ -62,6 +62,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], None], str]] = {
     "no schema": (changed("UPDATE meta SET value = 'abc' WHERE key = 'schema'"), "has schema 'abc'"),
     "schema 1, other tables": (changed("UPDATE meta SET value = '1' WHERE key = 'schema'"), "is damaged"),
     "a table is gone": (changed("DROP TABLE totals"), "no such table"),
+    "a column is gone": (changed("ALTER TABLE totals RENAME COLUMN kind TO sort"), "no such column: kind"),
     "a cell": (changed("UPDATE cells SET cell = replace(cell, 'kd', 'kb')"), "its table cells is not what"),
     "a part": (changed("UPDATE parts SET text = replace(text, '8', '9')"), "its table parts is not what"),
 }
@@ -103,6 +104,17 @@ def test_every_verb_refuses_in_one_line(
     [line] = capsys.readouterr().err.splitlines()
     assert "ledger.sqlite: is damaged" in line
     assert "`distillab repair " in line
+
+
+@pytest.mark.parametrize(("verb", "code"), [("reproduce", 2), ("report", 2), ("verify", 1)])
+def test_changed_jobs_are_refused_by_verbs_that_read_them(
+    copied: StudyFolder, verb: str, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed("UPDATE parts SET text = replace(text, '8', '9')")(copied.ledger_file)
+    run_id = [str(rows_of(copied)[0]["run_id"])] if verb == "reproduce" else []
+    assert cli.execute([verb, str(copied.path), *run_id]) == code
+    printed = capsys.readouterr()
+    assert "its table parts is not what was written" in printed.out + printed.err
 
 
 def test_repair_removes_what_is_damaged_in_the_store(

@@ -15,7 +15,7 @@ from typing import Literal
 
 from distillab.artefacts import RECORD, OutputsRecord, RunRecord
 from distillab.errors import DiskFullError
-from distillab.integrity import DIGESTS, DamagedFileError, check_folder, write_digests
+from distillab.integrity import DIGESTS, DamagedFileError, check_folder, mark_store, write_digests
 from distillab.study.liveness import is_alive
 
 TrainedKind = Literal["teacher", "student"]
@@ -160,6 +160,8 @@ class Store:
         """Turn a complete draft into the artifact, with digests of its files unless it has them already."""
         if not (draft / DIGESTS).exists():
             write_digests(draft)
+        if not (self.root / DIGESTS).exists() and self._is_empty():
+            mark_store(self.root)
         final = self.folder(kind, name)
         final.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -168,6 +170,10 @@ class Store:
             # Another worker was first. Artifacts of one id have the same content.
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
+
+    def _is_empty(self) -> bool:
+        """Return True if there is no artifact yet, so that none was written without digests."""
+        return not any(place.parent != self._drafts.parent for place in self.root.glob("*/*"))
 
     def sweep(self) -> None:
         """Remove the drafts that killed processes of this host left behind, and no others."""

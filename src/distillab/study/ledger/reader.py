@@ -14,7 +14,14 @@ from distillab.canonical import JsonObject
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import Job, Kind, StoredJob
 from distillab.study.ledger.connection import as_damage, connect, is_damage, refused
-from distillab.study.ledger.schema import SEALED, TABLES, digest_key, digest_of_rows, read_spec, sealed_rows
+from distillab.study.ledger.schema import (
+    SEALED,
+    columns_of_tables,
+    digest_key,
+    digest_of_rows,
+    read_spec,
+    sealed_rows,
+)
 from distillab.study.ledger.state import OPEN_STATES, JobState
 
 MADE_AGAIN = "made_again"
@@ -149,6 +156,7 @@ class LedgerReader:
         except sqlite3.DatabaseError as error:
             raise (as_damage(path, error) if is_damage(error) else error) from error
         self.host = socket.gethostname()
+        self._jobs_checked = False
 
     def meta(self, key: str) -> str | None:
         """Return a fact about the study; None if the ledger is empty or does not hold it."""
@@ -304,8 +312,8 @@ class LedgerReader:
         [(found,), *_] = self.db.execute("PRAGMA quick_check(1)").fetchall()
         if found != "ok":
             raise refused(self.path, f"is damaged ({found})")
-        for table in TABLES:
-            self.db.execute(f"SELECT 1 FROM {table} LIMIT 1")
+        for table, columns in columns_of_tables().items():
+            self.db.execute(f"SELECT {', '.join(columns)} FROM {table} LIMIT 1")
         for table in SEALED:
             self._rows_of(table)
         return all(self.meta(digest_key(table)) for table in SEALED)
@@ -326,8 +334,16 @@ class LedgerReader:
         if row is None:
             return None
         rank, name, kind, cohort = row
+        self._check_jobs()
         try:
             spec, inputs = read_spec(self.db, rank)
-        except ValueError as error:
+            return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()
+        except (ValueError, KeyError, TypeError) as error:  # of a ledger without digests
             raise as_damage(self.path, error) from error
-        return StoredJob(id=name, kind=kind, spec=spec, inputs=inputs, cohort=cohort).job()
+
+    def _check_jobs(self) -> None:
+        """Check what jobs are made of against its digests, before the first job is read."""
+        if not self._jobs_checked:
+            for table in ("parts", "specs"):
+                self._rows_of(table)
+            self._jobs_checked = True

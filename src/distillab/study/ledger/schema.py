@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -114,6 +115,19 @@ def extend(db: sqlite3.Connection, jobs: Iterable[StoredJob], cells: Iterable[Ce
     rows = ((rank, canonical_json(cell.as_dict())) for rank, cell in enumerate(cells))
     db.executemany("INSERT INTO cells VALUES (?, ?)", rows)
     _seal(db)
+
+
+def columns_of_tables() -> dict[str, list[str]]:
+    """Return the columns of each table of a ledger of this version.
+
+    Example:
+        >>> columns_of_tables()["parts"]
+        ['part', 'text']
+    """
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        for statement in _TABLES:
+            db.execute(statement)
+        return {table: [row[1] for row in db.execute(f"PRAGMA table_info({table})")] for table in TABLES}
 
 
 def digest_key(table: str) -> str:

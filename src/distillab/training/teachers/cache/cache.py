@@ -17,7 +17,7 @@ from torch import Tensor
 from distillab.artefacts import CACHE, write_atomically
 from distillab.canonical import JsonObject, canonical_json, spec_id
 from distillab.data.examples import Examples
-from distillab.integrity import DamagedFileError, read_checked_json, reading
+from distillab.integrity import DamagedFileError, read_regular, reading
 from distillab.modalities.views import Views
 from distillab.models.outputs import Outputs
 from distillab.training.teachers.cache.format import CacheFormat
@@ -98,8 +98,8 @@ def remove_damage(folder: Path) -> None:
 def _stored_shards(folder: Path) -> list[RecordFiles]:
     """Return the shards in the folder of a cache."""
     file = folder / CACHE
-    identity = read_checked_json(file)
     with reading(file):
+        identity = json.loads(read_regular(file))
         stored = CacheFormat.from_dict(identity["kept"])
         if spec_id(identity) != folder.name:
             raise DamagedFileError(file, "holds other facts than those of this teacher")
@@ -214,7 +214,9 @@ class TeacherCache:
         if not file.exists():
             with write_atomically(file) as draft:
                 draft.write_text(identity)
-        if read_checked_json(file) != json.loads(identity):
+        with reading(file):
+            held = json.loads(read_regular(file))
+        if held != json.loads(identity):
             raise DamagedFileError(file, "holds other facts than those of this teacher")
 
     def _fill_shard(
