@@ -10,7 +10,8 @@ import pytest
 
 from distillab.data.examples import Examples
 from distillab.data.targets import LabelSets
-from distillab.evidence.group_scores import MOST_GROUPS, group_baseline, group_rows, scores_by_group
+from distillab.evidence.group_scores import MOST_GROUPS, group_baseline, scores_by_group
+from distillab.evidence.part_scores import part_rows
 from distillab.tasks import Classification, MultiLabel, tasks
 
 BALANCED = tasks["balanced_classification"]()
@@ -47,8 +48,8 @@ def test_no_groups_one_group_and_too_many_have_no_scores(groups: list[int] | Non
 
 def test_rows_name_run_and_group() -> None:
     row = {"run_id": "r", "dataset": "d", "factor.size": 5.0, "method": "kd", "seed": 1, "accuracy": 0.5}
-    done, absent = group_rows([row, row], [{"a": (0.5, 4), "b": (1.0, 2)}, None], Classification())[:2], None
-    assert [each["group"] for each in done] == ["a", "b"] and absent is None
+    done = part_rows("group", "accuracy", [row, row], [{"a": (0.5, 4), "b": (1.0, 2)}, None])
+    assert [each["group"] for each in done] == ["a", "b"]
     assert done[1] == {
         "run_id": "r",
         "dataset": "d",

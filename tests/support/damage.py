@@ -76,4 +76,4 @@ def copy_of(folder: StudyFolder, path: Path) -> StudyFolder:
 def forget_digests(folder: Path) -> None:
     """Leave an artifact as a version without digests wrote it, so that a test may change it."""
     (folder / "digests.json").unlink()
-    (folder.parents[1] / "digests.json").unlink(missing_ok=True)  # in the store: all of its artifacts have some
+    (folder.parents[1] / "digests.json").unlink(missing_ok=True)  # states that all artifacts have some

@@ -1,51 +1,18 @@
-"""The table ``groups.parquet``: how good each run is within each group of the test set, and the baseline
-that predicts an example from its group alone."""
+"""How good a run is within each group of the test set, and the baseline that predicts from groups alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 from distillab.data.examples import Examples
 from distillab.data.group_rule import classes_by_group
 from distillab.data.targets import Labels
-from distillab.evidence.exits import PLACE
-from distillab.evidence.pairs import FACTOR, Row
-from distillab.evidence.schema import write_table
-from distillab.evidence.table_schema import run_columns, table_schema, text_columns
 from distillab.tasks import Task
 from distillab.tasks.arrays import Logits
 
 MOST_GROUPS = 50  # a test set of more groups, such as one of hundreds of patients, has no table
-
-GroupScores = Mapping[str, tuple[float, int]]
-"""The score within each group, and its number of test examples."""
-
-
-def groups_schema(factors: Mapping[str, bool], *, tuned: bool = False) -> pa.Schema:
-    """Return the columns of ``groups.parquet``, one row per finished student and group.
-
-    ``n_test`` counts the examples of the primary test set in the group, and ``score`` is the primary metric
-    within it, null where it is undefined, such as balanced accuracy in a group that lacks a class.
-
-    Args:
-        factors: The factors of the study, and whether their levels are names.
-        tuned: Whether the study tunes its methods; it then has the column ``setting``.
-
-    Example:
-        >>> groups_schema({}).names[-4:]
-        ['group', 'metric', 'n_test', 'score']
-    """
-    return table_schema(
-        "groups",
-        run_columns(["run_id", "dataset"], factors, tuned=tuned)
-        | text_columns("group", "metric")
-        | {"n_test": pa.int64(), "score": pa.float64()},
-    )
 
 
 def scores_by_group(logits: Logits, test: Examples, task: Task) -> dict[str, tuple[float, int]] | None:
@@ -79,42 +46,6 @@ def scores_by_group(logits: Logits, test: Examples, task: Task) -> dict[str, tup
         test.group_names[number]: (scores.get(number, float("nan")), count)
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
     }
-
-
-def group_rows(rows: Iterable[Row], scores: Iterable[GroupScores | None], task: Task) -> list[Row]:
-    """Return a row per finished student and group.
-
-    Args:
-        rows: Result rows.
-        scores: For each of them what :func:`scores_by_group` returned; None for runs that are not done.
-        task: The task of the study.
-
-    Example:
-        >>> from distillab.tasks import Classification
-        >>> [row] = group_rows([{"run_id": "a", "method": "kd"}], [{"site a": (0.75, 20)}], Classification())
-        >>> row["method"], row["group"], row["metric"], row["n_test"], row["score"]
-        ('kd', 'site a', 'accuracy', 20, 0.75)
-    """
-    found = list[Row]()
-    names = (*PLACE, "setting")
-    for row, each in zip(rows, scores, strict=True):
-        place = {key: value for key, value in row.items() if key in names or key.startswith(FACTOR)}
-        for group, (score, count) in (each or {}).items():
-            found.append({**place, "group": group, "metric": task.primary, "n_test": count, "score": score})
-    return found
-
-
-def write_groups(rows: Sequence[Row], path: Path, factors: Mapping[str, bool], *, tuned: bool) -> None:
-    """Write ``groups.parquet``, if there are rows.
-
-    Args:
-        rows: What :func:`group_rows` returns.
-        path: The file.
-        factors: The factors of the study, and whether their levels are names.
-        tuned: Whether the study tunes its methods.
-    """
-    if rows:
-        write_table(rows, groups_schema(factors, tuned=tuned), path)
 
 
 @dataclass(frozen=True)

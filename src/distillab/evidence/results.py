@@ -8,11 +8,10 @@ from distillab.evidence.against_teacher import students_against_teacher
 from distillab.evidence.conclusions import compute_conclusions, reference_levels
 from distillab.evidence.contrast import covering_draws
 from distillab.evidence.exits import write_exits
-from distillab.evidence.group_scores import group_rows, write_groups
-from distillab.evidence.label_scores import label_rows, write_labels
 from distillab.evidence.lengths import add_convergence
 from distillab.evidence.measurements import Measurements
 from distillab.evidence.pairs import Row
+from distillab.evidence.part_scores import part_rows, write_part_scores
 from distillab.evidence.schema import (
     against_teacher_schema,
     effects_schema,
@@ -104,10 +103,12 @@ def write_tables(folder: StudyFolder) -> Tables:
         teacher_values=measurements.teacher_contributions,
     )
     write_exits(folder, rows, task, names)
-    by_label = label_rows(rows, map(measurements.per_class, measurements.cells), task)
-    write_labels(by_label, folder.labels_file, names, tuned=tuned)
-    by_group = group_rows(rows, map(measurements.per_group, measurements.cells), task)
-    write_groups(by_group, folder.groups_file, names, tuned=tuned)
+    if not task.targets.complete:
+        scores = map(measurements.per_class, measurements.cells)
+        by_label = part_rows("label", task.class_metric.name, rows, scores)
+        write_part_scores("label", by_label, folder.labels_file, names, tuned=tuned)
+    by_group = part_rows("group", task.primary, rows, map(measurements.per_group, measurements.cells))
+    write_part_scores("group", by_group, folder.groups_file, names, tuned=tuned)
     write_table(against, against_teacher_schema(names, tuned=tuned), folder.against_teacher_file)
     choices = select_students(
         rows,

@@ -97,14 +97,18 @@ class Detection(Task):
     def loss(
         self, logits: Tensor, labels: Tensor, *, mixed: Mixed | None = None, smoothing: float = 0.0
     ) -> Tensor:
-        """Return the loss of the detector for each image, see :func:`detection_loss`, ``[N]``.
+        """Return the loss of the detector for each image, see :meth:`box_loss`, ``[N]``.
 
         Raises:
             ValueError: Images are mixed, or labels smoothed.
         """
         if mixed is not None or smoothing:
             raise ValueError("boxes are neither mixed nor smoothed")
-        return mean_over_labelled(partial(detection_loss, logits), labels[..., : Boxes.columns], None)
+        return mean_over_labelled(partial(self.box_loss, logits), labels, None)
+
+    def box_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of labelled images, see :func:`detection_loss`, ``[N]``."""
+        return detection_loss(logits, labels[..., : Boxes.columns])
 
     def divergence(self, student: Tensor, teacher: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
         """Return the divergence of classes and boxes where the teacher sees objects, ``[N]``.

@@ -15,7 +15,6 @@ from distillab.errors import RequestError
 from distillab.tasks.arrays import GroupArray, Logits
 from distillab.tasks.detection import Detection
 from distillab.tasks.metric import Metric, MetricTable
-from distillab.tasks.mixed_labels import Mixed, mean_over_labelled
 from distillab.tasks.task import task
 from distillab.tasks.tracked_outputs import find_tracked
 from distillab.tasks.tracker import TrackerSettings
@@ -90,17 +89,9 @@ class Tracking(Detection):
                 allowed="data of one class, or task: detection",
             )
 
-    def loss(
-        self, logits: Tensor, labels: Tensor, *, mixed: Mixed | None = None, smoothing: float = 0.0
-    ) -> Tensor:
-        """Return the loss of centers and boxes for each image, see :func:`tracking_loss`, ``[N]``.
-
-        Raises:
-            ValueError: Images are mixed, or labels smoothed.
-        """
-        if mixed is not None or smoothing:
-            raise ValueError("boxes are neither mixed nor smoothed")
-        return mean_over_labelled(partial(tracking_loss, logits), labels, None)
+    def box_loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return the loss of centers and boxes of labelled images, see :func:`tracking_loss`, ``[N]``."""
+        return tracking_loss(logits, labels)
 
     def learned_loss(self, labels: Tensor) -> nn.Module | None:
         """Return the classifier of the identities of the training examples; None for fewer than two."""
