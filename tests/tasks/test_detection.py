@@ -20,7 +20,7 @@ from torchvision.ops import box_iou
 from distillab.data.boxes import NO_BOX, Boxes, ignored
 from distillab.models import InputSpec, build_model
 from distillab.tasks import Detection
-from distillab.tasks.dense_outputs import DISTANCES, OFFSETS, DenseOutputs
+from distillab.tasks.dense_outputs import CENTERS, DISTANCES, OFFSETS, DenseOutputs
 from distillab.tasks.detection_images import image_findings
 from distillab.tasks.detection_losses import assigned_cells, detection_loss
 from distillab.tasks.detection_metrics import average_precisions, mean_ap50
@@ -127,6 +127,13 @@ def test_cells_near_the_center_belong_to_the_smallest_object() -> None:
     inside = finest & ((centers > 16) & (centers < 32)).all(dim=1)
     assert (match[inside] == 1).all() and inside.sum() == 4
     assert (match[~finest] == -1).all()
+
+
+def test_centers_belong_to_the_cell_that_holds_them() -> None:
+    anchors = torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0], [8.0, 0.0, 12.0, 4.0]])
+    labels = torch.tensor([[[-1.0, 0, 0, 0, 0], [0.0, 3, 0, 7, 4], [0.0, 4, 0, 8, 4], [-2.0, 8, 0, 12, 4]]])
+    assert assigned_cells(anchors, CENTERS, labels).tolist() == [[-1, 1, -1]]
+
 
 
 @pytest.mark.parametrize("kind", ["fcos", "retinanet"])

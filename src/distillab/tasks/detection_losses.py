@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from distillab.data.boxes import NO_BOX
 from distillab.data.targets import UNLABELLED
-from distillab.tasks.dense_outputs import DISTANCES, DenseOutputs
+from distillab.tasks.dense_outputs import CENTERS, DISTANCES, DenseOutputs
 from distillab.tasks.losses import bernoulli_kl
 
 CENTER_RADIUS = 1.5
@@ -61,7 +61,8 @@ def assigned_cells(anchors: Tensor, code: int, labels: Tensor) -> Tensor:
 
     Args:
         anchors: float ``[A, 4]``.
-        code: ``DISTANCES`` (rules of FCOS) or ``OFFSETS`` (rules of RetinaNet).
+        code: ``DISTANCES`` (rules of FCOS), ``OFFSETS`` (rules of RetinaNet) or ``CENTERS`` (the cell that
+            holds the center of an object).
         labels: float32 ``[N, M, 5]``.
 
     Returns:
@@ -69,11 +70,30 @@ def assigned_cells(anchors: Tensor, code: int, labels: Tensor) -> Tensor:
     """
     counted = labels[..., 0] >= 0
     boxes = labels[..., 1:5].to(anchors)
-    return (
-        _assigned_by_center(anchors, boxes, counted)
-        if code == DISTANCES
-        else _by_overlap(anchors, boxes, counted)
-    )
+    rules = {DISTANCES: _assigned_by_center, CENTERS: _assigned_at_center}
+    return rules.get(code, _assigned_by_overlap)(anchors, boxes, counted)
+
+
+def center_cells(anchors: Tensor, boxes: Tensor) -> Tensor:
+    """Return the cell that holds the center of each box, int64 ``[N, M]``; the nearest one beyond the grid.
+
+    Args:
+        anchors: The cells, float ``[A, 4]``.
+        boxes: float ``[N, M, 4]``.
+
+    Example:
+        >>> anchors = torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0]])
+        >>> center_cells(anchors, torch.tensor([[[3.0, 0.0, 7.0, 4.0]]]))
+        tensor([[1]])
+    """
+    dx, dy = center_offsets(anchors, (boxes[..., :2] + boxes[..., 2:]) / 2)
+    return torch.maximum(dx.abs(), dy.abs()).argmin(dim=2)
+
+
+def center_offsets(anchors: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how far cells are from points ``[N, M, 2]`` in x and in y, in pixels: twice ``[N, M, A]``."""
+    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
+    return centers[:, 0] - points[..., :1], centers[:, 1] - points[..., 1:]
 
 
 def detection_divergence(
@@ -135,7 +155,14 @@ def _assigned_by_center(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tens
     return torch.where(smallest < _FAR, match, NO_MATCH)
 
 
-def _by_overlap(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
+def _assigned_at_center(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
+    """The first object whose center is in the cell."""
+    cells = torch.arange(len(anchors), device=anchors.device)
+    holds = (center_cells(anchors, boxes)[..., None] == cells) & counted[..., None]
+    return torch.where(holds.any(dim=1), holds.int().argmax(dim=1), NO_MATCH)
+
+
+def _assigned_by_overlap(anchors: Tensor, boxes: Tensor, counted: Tensor) -> Tensor:
     """The object with the largest overlap, if that is large enough or the largest of the object."""
     overlap = pairwise_iou(boxes, anchors.expand(len(boxes), -1, -1)) * counted[..., None]
     largest, best = overlap.max(dim=1)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from distillab.data.boxes import NO_BOX
 from distillab.data.targets import UNLABELLED
 from distillab.tasks.dense_outputs import EMBEDDING_SIZE, DenseOutputs
+from distillab.tasks.detection_losses import center_cells, center_offsets
 from distillab.tasks.mixed_labels import mean_over_labelled
 
 CENTER_FOCUS: Final = 2.0
@@ -102,22 +103,6 @@ class IdentityLoss(nn.Module):
         return weighted
 
 
-def center_cells(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Return the cell that holds the center of each box, int64 ``[N, M]``; the nearest one beyond the grid.
-
-    Args:
-        anchors: The cells, float ``[A, 4]``.
-        boxes: float ``[N, M, 4]``.
-
-    Example:
-        >>> anchors = torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 0.0, 8.0, 4.0]])
-        >>> center_cells(anchors, torch.tensor([[[3.0, 0.0, 7.0, 4.0]]]))
-        tensor([[1]])
-    """
-    dx, dy = _distances(anchors, (boxes[..., :2] + boxes[..., 2:]) / 2)
-    return torch.maximum(dx.abs(), dy.abs()).argmin(dim=2)
-
-
 def center_peaks(anchors: Tensor, boxes: Tensor, cells: Tensor) -> Tensor:
     """Return how close each cell is to the center of each box, float ``[N, M, A]``, 1 at its own cell.
 
@@ -128,14 +113,8 @@ def center_peaks(anchors: Tensor, boxes: Tensor, cells: Tensor) -> Tensor:
     """
     size = anchors[0, 2] - anchors[0, 0]
     spread = (SPREAD * (boxes[..., 2:] - boxes[..., :2])).clamp(min=_LEAST_SPREAD * float(size))
-    dx, dy = _distances(anchors, ((anchors[:, :2] + anchors[:, 2:]) / 2)[cells])
+    dx, dy = center_offsets(anchors, ((anchors[:, :2] + anchors[:, 2:]) / 2)[cells])
     return torch.exp(-(dx / spread[..., :1]).square() / 2 - (dy / spread[..., 1:]).square() / 2)
-
-
-def _distances(anchors: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """The offsets of all cells from points ``[N, M, 2]``, in pixels: twice ``[N, M, A]``."""
-    centers = (anchors[:, :2] + anchors[:, 2:]) / 2
-    return centers[:, 0] - points[..., :1], centers[:, 1] - points[..., 1:]
 
 
 def _within(anchors: Tensor, boxes: Tensor, chosen: Tensor) -> Tensor:
