@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
+MOST_LISTED = 100  # names that a message lists
+
 T = TypeVar("T")
 Written = TypeVar("Written")
 
@@ -89,9 +91,11 @@ def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | Non
         unknown method 'kdd', did you mean 'kd'? (allowed: ce, kd)
     """
     names = sorted(known)
+    listed = ", ".join(names[:MOST_LISTED])
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else ""
-    return RequestError(f"unknown {noun} {name!r}{hint}", where=where, allowed=", ".join(names))
+    return RequestError(f"unknown {noun} {name!r}{hint}", where=where, allowed=listed + more)
 
 
 def validation_error(error: ValidationError, where: str, known: Iterable[str] = ()) -> RequestError:

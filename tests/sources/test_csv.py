@@ -140,7 +140,7 @@ def test_unusable_tables_are_refused(tmp_path: Path) -> None:
         tmp_path, **entry, labels=["species"], label="tone"
     )
     assert "a label column is named twice" in refuse(tmp_path, **entry, labels=["tone", "tone"])
-    assert "tone: train: 6 labels are missing" in refuse(tmp_path, **entry, label="tone")
+    assert "tone: train: missing labels (NaN): 6" in refuse(tmp_path, **entry, label="tone")
     line = refuse(tmp_path, **entry, labels=["species", "tone"])
     assert "species: value 'cat' in row 0 is not a label (allowed: 1, 0, -1 (uncertain) or blank)" in line
     assert "'empty' is for label sets" in refuse(tmp_path, **entry, label="species", empty="cat")

@@ -53,7 +53,7 @@ def test_medmnist_names_are_known(tmp_path: Path) -> None:
             {"x_train": np.zeros((12, 1, 1), np.uint8)},
             "12 of 24 examples cannot be decoded: train[0] (it has 1x1 pixels, and 4x4 are needed)",
         ),
-        ({"y_train": [0, np.nan] * EACH}, "6 labels are missing (NaN), the first in row 1"),
+        ({"y_train": [0, np.nan] * EACH}, "missing labels (NaN): 6, the first in row 1"),
         ({"y_train": [0, -1] * EACH}, "train: label -1 in row 1 is out of range (allowed: 0 and above)"),
         ({"y_train": np.eye(12, 2)}, "labels and class names differ in number"),
         ({"y_train": ["a", "b"] * EACH}, "labels are numbers in one split and names in another"),

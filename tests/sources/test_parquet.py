@@ -136,7 +136,7 @@ def test_unusable_tables_are_refused(tmp_path: Path) -> None:
     [
         (2, "train: label 2 in row 0 is out of range (allowed: 0 to 1)"),
         (-1, "train: label -1 in row 0 is out of range (allowed: 0 to 1)"),
-        (None, "train: 1 labels are missing (NaN), the first in row 0"),
+        (None, "train: missing labels (NaN): 1, the first in row 0"),
         (0.5, "train: label 0.5 in row 0 is not a whole number"),
     ],
 )

@@ -250,7 +250,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "one class": ((IMAGES, np.zeros(COUNT, int)), "there is only one class"),
     "negative label": ((IMAGES, LABELS - 1), "label -1 in row 0 is out of range"),
     "fraction": ((IMAGES, LABELS + 0.5), "label 0.5 in row 0 is not a whole number"),
-    "missing label": ((IMAGES, [None, *LABELS[1:]]), "1 labels are missing"),
+    "missing label": ((IMAGES, [None, *LABELS[1:]]), "missing labels (NaN): 1"),
     "mixed labels": ((IMAGES, ["cat", *LABELS[1:]]), "some labels are names and others are numbers"),
     "lists of labels": ((IMAGES, [[0], [0, 1], *[[1]] * 58]), "labels of different images differ in number"),
     "label text": ((IMAGES, "labels"), "labels are of type str"),

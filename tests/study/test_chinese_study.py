@@ -44,7 +44,8 @@ def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_students_of_titles_in_one_and_two_stages(drawn: Path) -> None:
     values = small_form("chinese-text", seeds=2, steps=25)
-    values["students"][1]["start"]["steps"] = 5
+    for staged in values["students"][1:]:
+        staged["start"]["steps"] = 5
     values["evidence"] = {**values["evidence"], "probes": 0}
     (drawn / "study.yaml").write_text(yaml.safe_dump(values))
     folder = StudyFolder.begin(drawn / "dir", read_study(drawn / "study.yaml"), CPU)

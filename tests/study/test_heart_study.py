@@ -120,6 +120,18 @@ def test_what_does_not_fit_is_refused_by_the_plan(
         make_plan(study, voted.dataset, CPU)
 
 
+def test_unlabelled_records_are_planned_with_weighted_classes(
+    voted: StudyFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights are those of the labelled records."""
+    monkeypatch.setenv("DISTILLAB_DATA", str(voted.path.parent))
+    values = small_form("heart-sounds", factors={"size": [4], "unlabelled": [0, 1]})
+    assert values["task"]["class_weights"] == "balanced"
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    plan = make_plan(read_study(tmp_path / "study.yaml"), voted.dataset, CPU)
+    assert len({job.condition for job in plan.students}) == 2
+
+
 def test_sites_are_left_out_one_by_one(drawn: Path) -> None:
     values = small_form("heart-sounds-new-site", steps=3)
     values["factors"]["groups"]["levels"] = ["a", "b"]

@@ -135,7 +135,6 @@ def test_centers_belong_to_the_cell_that_holds_them() -> None:
     assert assigned_cells(anchors, CENTERS, labels).tolist() == [[-1, 1, -1]]
 
 
-
 @pytest.mark.parametrize("kind", ["fcos", "retinanet"])
 def test_crowds_and_unlabelled_images_add_no_object(kind: str) -> None:
     outputs, task = outputs_of(kind), Detection()

@@ -134,6 +134,16 @@ def test_labels_that_are_left_out_are_counted_and_named() -> None:
         MultiLabel(min_positives=3).check_test(sets, ("Mass", "Hernia"), "test")
 
 
+def test_splits_without_a_label_that_tells_examples_apart_are_refused() -> None:
+    """AUC needs examples with the label and without it."""
+    sets = LabelSets(np.array([[1, 0], [1, 0], [1, 0]], np.int8), 2)
+    with pytest.raises(RequestError, match=r"no label has an example in test that has it, and another"):
+        MultiLabel().check_test(sets, ("Mass", "Hernia"), "test")
+    with pytest.raises(RequestError, match=r"no label has an example in val .* a larger val set"):
+        MultiLabel(min_positives=3).check_val(sets)
+    MultiLabel(min_positives=3).check_val(LabelSets(np.array([[1, 0], [0, 0]], np.int8), 2))
+
+
 def test_val_counts_all_labels_if_none_has_enough_examples() -> None:
     sets = LabelSets(np.array([[1, 0], [0, 1], [0, 0]], np.int8), 2)
     logits = np.array([[2.0, 1.0], [0.0, 0.0], [1.0, 2.0]])

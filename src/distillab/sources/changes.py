@@ -53,6 +53,17 @@ def files_of(sources: Iterable[Source]) -> JsonObject:
     return {str(path): list(astuple(FilesState.of(path))) for path in paths}
 
 
+def first_path(source: Source) -> Path | None:
+    """Return the first file or folder that a source names; None for one without files.
+
+    Example:
+        >>> from distillab.sources.npz import Npz
+        >>> str(first_path(Npz(path="photos.npz")))
+        'photos.npz'
+    """
+    return next((path for _, value in source for path in _paths(value)), None)
+
+
 def changed_files(before: JsonObject) -> list[str]:
     """Return which files and folders are not as they were, one sentence each.
 

@@ -23,7 +23,7 @@ from distillab.data.targets import Labels
 from distillab.errors import DiskFullError, RequestError
 from distillab.modalities import modalities
 from distillab.printable import printable
-from distillab.sources.changes import files_of
+from distillab.sources.changes import first_path
 from distillab.sources.checks import (
     check_both_sides,
     check_broken,
@@ -38,7 +38,7 @@ from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.held_out import hold_out_classes, identities_of
 from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
-from distillab.sources.source import RawSplits, Source
+from distillab.sources.source import Source
 from distillab.sources.tabulated import (
     LEFT_OUT,
     TEST,
@@ -72,13 +72,20 @@ def reading_source(source: Source) -> Iterator[None]:
         raise
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
-        where = next(iter(files_of([source])), source.dataset_name)
+        where = str(first_path(source) or source.dataset_name)
         raise RequestError(f"cannot be read ({type(error).__name__}: {first})", where=where) from error
 
 
-def _read(source: Source) -> RawSplits:
-    with reading_source(source):
-        return source.read().without(source.unused_splits)
+@contextlib.contextmanager
+def _naming_files(source: Source) -> Iterator[None]:
+    """Give errors that name no place the first file or folder of the source as their place."""
+    try:
+        yield
+    except RequestError as error:
+        path = first_path(source)
+        if error.where or path is None:
+            raise
+        raise error.within(str(path)) from error
 
 
 def load_dataset(
@@ -106,7 +113,17 @@ def load_dataset(
         >>> len(dataset.train), len(dataset.val), len(dataset.eval["test"]), dataset.classes
         (259, 29, 72, ('0', '1'))
     """
-    raw = _read(source)
+    with _naming_files(source):
+        return _loaded(source, progress, on_files)
+
+
+def _loaded(
+    source: Source,
+    progress: Progress | None,
+    on_files: Callable[[Sequence[Any], Sequence[str], Indices], None] | None,
+) -> Dataset:
+    with reading_source(source):
+        raw = source.read().without(source.unused_splits)
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more

@@ -283,7 +283,7 @@ def _flat(array: AnyArray, where: str) -> AnyArray:
     if missing.any():
         first = int(missing.argmax())
         raise RequestError(
-            f"{int(missing.sum())} labels are missing (NaN), the first in row {first}", where=where
+            f"missing labels (NaN): {int(missing.sum())}, the first in row {first}", where=where
         )
     if array.dtype.kind == "f":
         whole = array.astype(np.int64)

@@ -198,12 +198,8 @@ class MultiLabel(Task):
         """
         least, counts = self.min_positives, targets.counts
         left_out = np.flatnonzero(~defined_labels(targets.values, least))
-        if least > 1 and len(left_out) == len(classes):
-            raise RequestError(
-                f"no label has {least} examples in {test} that have it, and as many that lack it",
-                where="task: min_positives",
-                allowed=f"at most {max(1, int(counts.max()))}, or a larger {test} set",
-            )
+        if len(left_out) == len(classes):
+            raise _undefined(test, least, counts)
         if not left_out.size:
             return ()
         listed = ", ".join(f"{classes[label]!r} ({counts[label]})" for label in left_out.tolist())
@@ -211,6 +207,11 @@ class MultiLabel(Task):
             f"Labels that fewer than {least} examples of {test} have or lack, left out of metrics over"
             f" labels: {len(left_out)}, {listed}.",
         )
+
+    def check_val(self, targets: Targets) -> None:
+        """Raise RequestError if no label has examples of val that have it, and others that lack it."""
+        if not defined_labels(targets.values, 1).any():
+            raise _undefined("val", 1, targets.counts)
 
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return ``agreement`` and ``teacher_kl`` as :func:`multilabel_fidelity` does."""
@@ -227,3 +228,15 @@ class MultiLabel(Task):
         unknown = labels == UNLABELLED
         fill = torch.full_like(labels, int(self.uncertain == "ones"))
         return torch.where(unknown & ~unknown.all(dim=1, keepdim=True), fill, labels)
+
+
+def _undefined(split: str, least: int, counts: LabelArray) -> RequestError:
+    """Return the error for a split on which metrics over labels have no value."""
+    if least == 1:
+        what = f"no label has an example in {split} that has it, and another that lacks it"
+        return RequestError(what, where="task", allowed=f"another or a larger {split} set")
+    return RequestError(
+        f"no label has {least} examples in {split} that have it, and as many that lack it",
+        where="task: min_positives",
+        allowed=f"at most {max(1, int(counts.max()))}, or a larger {split} set",
+    )

@@ -241,6 +241,13 @@ class Task(BaseModel, ABC):
         """
         return ()
 
+    def check_val(self, targets: Targets) -> None:
+        """Raise RequestError if the primary metric, by which epochs are selected, is not defined on val.
+
+        Args:
+            targets: The targets of val.
+        """
+
     @abstractmethod
     def fidelity(self, student: Logits, teacher: Logits) -> dict[str, float]:
         """Return how closely a student's outputs follow those of its teacher, by column.

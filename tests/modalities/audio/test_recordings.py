@@ -42,7 +42,7 @@ def ramp(samples: int = 8000) -> npt.NDArray[np.float64]:
 
 
 def read(recording: bytes, name: str = "a", **keys: Any) -> npt.NDArray[np.float32]:
-    return read_waveform(recording, name, AudioSettings(scale_to_peak=False, **keys))[0]
+    return read_waveform(recording, name, AudioSettings(scale_to_peak=False, **keys)).samples
 
 
 def decode(recordings: list[Any], **keys: Any) -> Decoded:
@@ -56,7 +56,7 @@ def test_samples_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
     np.testing.assert_allclose(read(encoded(samples, kind=kind)), samples, atol=4e-5)
     (tmp_path / "a").write_bytes(encoded(samples, kind=kind))
     settings = AudioSettings(scale_to_peak=False)
-    waveform, rate = read_waveform(tmp_path / "a", "a", settings)
+    waveform, rate, _ = read_waveform(tmp_path / "a", "a", settings)
     assert rate == RATE and waveform.dtype == np.float32
     np.testing.assert_array_equal(waveform, read(encoded(samples, kind=kind)))
     assert recording_seconds(tmp_path / "a") == 1.0
@@ -107,7 +107,7 @@ def test_random_crops_depend_on_the_name_alone() -> None:
 
 def test_parts_begin_where_they_should() -> None:
     part = RecordingPart(encoded(ramp()), 0.5)
-    waveform, _ = read_waveform(part, "a", AudioSettings(seconds=0.25, scale_to_peak=False))
+    waveform, *_ = read_waveform(part, "a", AudioSettings(seconds=0.25, scale_to_peak=False))
     np.testing.assert_allclose(waveform, ramp()[4000:6000], atol=1e-4)
 
 
@@ -122,7 +122,7 @@ def test_recordings_become_equally_large_spectrograms() -> None:
 def test_waveforms_are_kept_as_they_were_analyzed() -> None:
     decoded = decode([encoded(tone(300))])
     assert decoded.originals is not None
-    expected = read_waveform(encoded(tone(300)), "a", AudioSettings())[0]
+    expected = read_waveform(encoded(tone(300)), "a", AudioSettings()).samples
     np.testing.assert_allclose(decoded.originals[np.array([0])][0] / 32767, expected, atol=2e-5)
 
 
@@ -135,6 +135,38 @@ def test_damaged_recordings_are_reported() -> None:
     assert len(decoded.items) == 2
     with pytest.raises(RequestError, match="none of 2 recordings can be decoded: recording 0: "):
         decode([b"damaged", b"damaged too"])
+
+
+@pytest.mark.parametrize("in_file", [False, True])
+def test_recordings_that_are_cut_short_or_missing_are_damaged(tmp_path: Path, in_file: bool) -> None:
+    """libsndfile reads a WAV file that was cut short as a shorter recording."""
+    good = encoded(tone(300))
+    given: list[Any] = [good, good[: len(good) // 2]]
+    if in_file:
+        for place, content in enumerate(given):
+            (tmp_path / f"{place}.wav").write_bytes(content)
+        given = [tmp_path / "0.wav", tmp_path / "1.wav", tmp_path / "2.wav"]
+    decoded = decode(given)
+    stated = len(good) - 44
+    assert decoded.broken[0] == (
+        "recording 1",
+        f"is cut short: its header states {stated} bytes of samples, and {len(good) // 2 - 44} are there",
+    )
+    assert [reason for _, reason in decoded.broken[1:]] == ["there is no such file"] * in_file
+
+
+def test_recordings_of_other_lengths_are_counted() -> None:
+    lengths = [0.5, 0.8, 1.0, 1.0, 1.3]
+    decoded = decode([encoded(tone(300, length)) for length in lengths], seconds=1.0)
+    assert decoded.notes == (
+        "Recordings longer than 1.0 s, cut: 1.",
+        "Recordings or parts shorter than 1.0 s, filled up with silence: 2.",
+    )
+    parts = [RecordingPart(encoded(tone(300, 1.5)), start) for start in (0.0, 1.0)]
+    assert decode(parts, seconds=1.0).notes == (
+        "Recordings or parts shorter than 1.0 s, filled up with silence: 1.",
+    )
+    assert decode([encoded(tone(300))]).notes == ()
 
 
 def test_unequal_recordings_are_refused_with_a_remedy() -> None:

@@ -16,7 +16,14 @@ from distillab.data.raw import Progress
 from distillab.errors import RequestError
 from distillab.modalities.audio.features import FeatureExtractor
 from distillab.modalities.audio.settings import AudioSettings
-from distillab.modalities.audio.waveforms import RawAudio, Waveform, read_waveform, soundfile_module
+from distillab.modalities.audio.waveforms import (
+    RawAudio,
+    ReadRecording,
+    RecordingPart,
+    Waveform,
+    read_waveform,
+    soundfile_module,
+)
 from distillab.modalities.decoded import Decoded
 from distillab.modalities.ordered_map import ordered_map
 
@@ -84,6 +91,7 @@ def decode_recordings(
         reasons,
         originals=None if waveforms is None else waveforms.finished(),
         facts={} if waveforms is None else {SAMPLE_RATE: decoding.extractor.sample_rate},
+        notes=decoding.notes,
     )
 
 
@@ -117,6 +125,7 @@ class _Decoding:
         self._settings, self._most = settings, most
         self._first: tuple[str, int, int] | None = None  # name, sample rate and length
         self._lock = threading.Lock()
+        self._cut = self._padded = 0
         self.items: ItemCollector | None = None
         self.waveforms: ItemCollector | None = None
 
@@ -127,13 +136,14 @@ class _Decoding:
         soundfile_module()  # an error here is no damage
         for place, (recording, name) in enumerate(zip(recordings, names, strict=True)):
             try:
-                waveform, rate = read_waveform(recording, name, self._settings)
+                read = read_waveform(recording, name, self._settings)
             except Exception as error:  # noqa: BLE001 - libsndfile and its binding raise errors of many types
                 # The message of libsndfile without the name of the object that was opened.
                 broken[place] = getattr(error, "error_string", f"{error}") or type(error).__name__
                 continue
-            self._check_equal(name, rate, len(waveform))
-            waveforms.append(waveform)
+            self._check_equal(name, read.sample_rate, len(read.samples))
+            self._count(recording, read)
+            waveforms.append(read.samples)
         if not waveforms:
             return _Chunk(np.empty((0, 0, 0, 0), np.float16), np.empty((0, 0), np.int16), broken)
         stacked = np.stack(waveforms)
@@ -151,6 +161,21 @@ class _Decoding:
         self.items.append(chunk.features)
         if self.waveforms is not None:
             self.waveforms.append(chunk.samples)
+
+    def _count(self, recording: RawAudio, read: ReadRecording) -> None:
+        """Count recordings that do not have the length that is read; a part is meant to leave the rest."""
+        with self._lock:
+            if read.surplus * read.sample_rate >= 1 and not isinstance(recording, RecordingPart):
+                self._cut += 1
+            self._padded += read.surplus * read.sample_rate <= -1
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on recordings of other lengths."""
+        counts = {"Recordings longer than {} s, cut": self._cut}
+        counts["Recordings or parts shorter than {} s, filled up with silence"] = self._padded
+        seconds = self._settings.seconds
+        return tuple(f"{what.format(seconds)}: {count:,}." for what, count in counts.items() if count)
 
     def _check_equal(self, name: str, rate: int, length: int) -> None:
         with self._lock:

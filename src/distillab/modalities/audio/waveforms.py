@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,9 @@ Waveform = npt.NDArray[np.float32]
 
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".mp3", ".aif", ".aiff"})
 """File extensions of recordings, in lower case."""
+
+
+_UNKNOWN_LENGTHS = (2**32 - 1, 2**31 - 1)  # of a WAV file that was written to a pipe
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,25 @@ class RecordingPart:
 
 
 RawAudio = RawRecording | RecordingPart
+
+
+class ReadRecording(NamedTuple):
+    """A recording as the settings have it.
+
+    Attributes:
+        samples: float32 ``[S]``.
+        sample_rate: In Hz.
+        surplus: Seconds from the start on that the settings' ``seconds`` leave out; negative if silence fills
+            up what is missing, 0 without ``seconds``.
+
+    Example:
+        >>> ReadRecording(np.zeros(4, np.float32), 8, 0.5).surplus
+        0.5
+    """
+
+    samples: Waveform
+    sample_rate: int
+    surplus: float
 
 
 def soundfile_module() -> Any:
@@ -71,8 +95,8 @@ def recording_seconds(recording: RawRecording) -> float:
         return float(file.frames / file.samplerate)
 
 
-def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[Waveform, int]:
-    """Return a recording as the settings have it, and its sample rate.
+def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> ReadRecording:
+    """Return a recording as the settings have it.
 
     Args:
         audio: A recording, or a part of one.
@@ -80,25 +104,29 @@ def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[
         settings: Sample rate, length and scale.
 
     Raises:
-        ValueError: The recording has no sample, or values that are not finite.
+        ValueError: The recording has no sample, fewer than its header states, or values that are not finite.
+        FileNotFoundError: There is no such file.
         soundfile.LibsndfileError, OSError: The recording is damaged.
 
     Example:
         >>> from distillab.modalities.audio.preview import wav_of
         >>> tone = (10000 * np.sin(np.arange(8000))).astype(np.int16)
-        >>> waveform, rate = read_waveform(wav_of(tone, 8000), "tone", AudioSettings(seconds=0.25))
-        >>> waveform.shape, rate
-        ((2000,), 8000)
+        >>> found = read_waveform(wav_of(tone, 8000), "tone", AudioSettings(seconds=0.25))
+        >>> found.samples.shape, found.sample_rate, found.surplus
+        ((2000,), 8000, 0.75)
     """
     part = audio if isinstance(audio, RecordingPart) else RecordingPart(audio, 0.0)
     place = _place(settings.crop, name)
-    with soundfile_module().SoundFile(_opened(part.recording)) as file:
+    opened = _opened(part.recording)
+    _must_be_whole(opened)
+    with soundfile_module().SoundFile(opened) as file:
         rate = int(file.samplerate)
         start = min(round(part.start * rate), file.frames)
         available = file.frames - start
         wanted = available if settings.seconds is None else min(available, _samples(settings.seconds, rate))
         file.seek(start + int(place * (available - wanted)))
         samples = file.read(wanted, dtype="float32", always_2d=True).mean(axis=1)
+    surplus = 0.0 if settings.seconds is None else available / rate - settings.seconds
     if not len(samples):
         raise ValueError("holds no sample")
     if not np.isfinite(samples).all():
@@ -110,13 +138,37 @@ def read_waveform(audio: RawAudio, name: str, settings: AudioSettings) -> tuple[
     peak = float(np.abs(samples).max())
     if settings.scale_to_peak and peak > 0:
         samples = samples / peak
-    return np.ascontiguousarray(samples, dtype=np.float32), rate
+    return ReadRecording(np.ascontiguousarray(samples, dtype=np.float32), rate, surplus)
 
 
 def _opened(recording: RawRecording) -> Path | BytesIO:
     if isinstance(recording, StoredBytes):
         recording = recording.read()
-    return BytesIO(recording) if isinstance(recording, bytes) else regular_file(recording)
+    if isinstance(recording, bytes):
+        return BytesIO(recording)
+    path = regular_file(recording)
+    if not path.exists():
+        raise FileNotFoundError("there is no such file")
+    return path
+
+
+def _must_be_whole(opened: Path | BytesIO) -> None:
+    """Raise ValueError for a WAV file that was cut short, which libsndfile reads as a shorter recording."""
+    with opened.open("rb") if isinstance(opened, Path) else BytesIO(opened.getbuffer()) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if file.read(4) != b"RIFF" or len(file.read(8)) < 8:
+            return
+        while len(header := file.read(8)) == 8:
+            kind, length = struct.unpack("<4sI", header)
+            if kind == b"data":
+                there = size - file.tell()
+                if there < length and length not in _UNKNOWN_LENGTHS:
+                    raise ValueError(
+                        f"is cut short: its header states {length} bytes of samples, and {there} are there"
+                    )
+                return
+            file.seek(length + length % 2, os.SEEK_CUR)
 
 
 def _place(crop: str, name: str) -> float:

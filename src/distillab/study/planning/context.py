@@ -288,9 +288,10 @@ class PlanContext:
             self._checked.add(key)
 
     def _partly_labelled(self) -> Tensor:
-        """Return labels of two examples, of which one has none."""
+        """Return the labels of an example of each class, or of one of several, and of one that has none."""
         targets = self.dataset.train.targets
-        return torch.from_numpy(targets.take(np.array([0])).joined(targets.unknown(1)).values)
+        first = np.unique(targets.values, return_index=True)[1] if targets.complete else np.array([0])
+        return torch.from_numpy(targets.take(first).joined(targets.unknown(1)).values)
 
 
 def _stage_specs(spec: StudySpec, methods: Sequence[MethodSpec]) -> list[MethodSpec]:

@@ -80,7 +80,7 @@ def check_pair(
         teacher: Shapes of the teacher's outputs, in the student's classes.
         task: What both networks are trained to predict.
         merged: Whether several of the teacher's classes are one of the student's.
-        labels: Labels of two examples, one of them missing; None if every example has a label.
+        labels: Labels of an example of each class and of one without; None if every example has a label.
         mixes: Whether views mix examples.
     """
     for spec in specs:

@@ -92,6 +92,7 @@ class Outline:
         task = spec.task_config()
         must_have_targets(dataset, task)
         must_suit_dense(spec, task)
+        task.check_val(dataset.val.targets)
         for name, test in dataset.eval.items():
             task.check_test(test.targets, test.classes, name)
         given = open_given_teachers(spec, dataset)
