@@ -39,6 +39,7 @@ COPIED = (
     "explanations",
     "explanation-gains",
     "groups",
+    "alignment",
 )
 PAGES = (DOCS / "systems.md", DOCS / "detection.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
@@ -103,6 +104,12 @@ NUMBERS = (
 )
 
 
+BOTH_INTERVALS = (
+    "The interval beside a gain is for new seeds, teachers and test examples; that under *same networks* is for\n"
+    "these trained networks on new test examples, which is what a bootstrap over test examples estimates."
+)
+
+
 def gains(study: str, metric: str = "") -> str:
     """Return the gains of every method over every baseline, in the primary metric or in a given one."""
     metric = metric or primary_of(study)
@@ -110,6 +117,7 @@ def gains(study: str, metric: str = "") -> str:
     effects = [row for row in rows_of(study, "effects") if row["metric"] == metric]
     place, numbers = ("condition", "teacher", "student", "baseline", "method"), ("plain, %", "distilled, %")
     head = (*place, *numbers, "gain, points", "same networks", "pairs", "verdict")
+    has_both = any(_interval_of_same_runs(row) for row in effects)
     return with_used_columns(
         head,
         [
@@ -128,7 +136,7 @@ def gains(study: str, metric: str = "") -> str:
             )
             for row in effects
         ],
-    )
+    ) + (f"\n\n{BOTH_INTERVALS}" if has_both else "")
 
 
 def _interval_of_same_runs(row: Row) -> str:
@@ -140,6 +148,11 @@ def _interval_of_same_runs(row: Row) -> str:
 def within_groups(study: str) -> str:
     """Return the gains in the mean score of the groups, each counted once."""
     return gains(study, f"group_{primary_of(study)}")
+
+
+def among_positive(study: str) -> str:
+    """Return the gains in macro AUC among the test examples that have at least one label."""
+    return gains(study, "macro_auc_positive")
 
 
 def _mean(results: Sequence[Row], place: Row, metric: str) -> float | None:
@@ -328,6 +341,44 @@ def controls(study: str) -> str:
     )
 
 
+def border(study: str) -> str:
+    """Return how much more of the attribution lies on the border than the border has of the image.
+
+    Intervals are those of Student's t over teachers, whose networks are averaged first: those of one teacher
+    are no independent draws.
+    """
+    found: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows_of(study, "explanations"):
+        for who, share in ((f"`{row['method']}`", "border_share"), ("teacher", "teacher_border_share")):
+            if row[share] is not None:
+                by_teacher = found.setdefault((row["attribution"], who), {})
+                by_teacher.setdefault(row["teacher_run"], []).append(row[share] - row["border_area"])
+    lines = []
+    for (attribution, who), by_teacher in found.items():
+        means = np.array([np.mean(values) for values in by_teacher.values()])
+        half = float(stats.t.ppf(0.975, len(means) - 1) * stats.sem(means)) if len(means) > 1 else np.nan
+        mean = float(means.mean())
+        lines.append(
+            (attribution, who, f"{mean:+.3f} [{mean - half:.3f}, {mean + half:.3f}]", str(len(means)))
+        )
+    return table(("attribution", "network", "border share less its area", "teachers"), lines)
+
+
+def alignment(study: str) -> str:
+    """Return how alike students are to their teachers over the views of test images, as means over seeds."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows_of(study, "alignment"):
+        found.setdefault((levels_of(row) or f"`{row['teacher']}`", f"`{row['method']}`"), []).append(row)
+    names = ("cka", "cosine", "spread", "teacher_spread")
+    head = ("condition", "method", "CKA", "cosine", "changed views", "changed views, teacher", "runs")
+    lines = []
+    for place, rows in found.items():
+        known = [[row[name] for row in rows if row[name] is not None] for name in names]
+        means = [f"{float(np.mean(values)):.3f}" if values else "" for values in known]
+        lines.append((*place, *means, str(len(rows))))
+    return table(head, lines)
+
+
 def by_group(study: str) -> str:
     """Return the primary metric in every group of the test set: means over seeds, of the declared methods."""
     found: dict[str, dict[str, list[Row]]] = {}
@@ -382,6 +433,9 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "within-groups": ("effects", within_groups),
     "by-group": ("groups", by_group),
+    "among-positive": ("effects", among_positive),
+    "border": ("explanations", border),
+    "alignment": ("alignment", alignment),
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
     "new-sites": ("effects", new_sites),

@@ -138,6 +138,18 @@ def test_nothing_is_pickled() -> None:
     assert offenders == []
 
 
+def test_parquet_files_are_read_by_one_thread() -> None:
+    """Arrow's threads may outlive the interpreter: a command that did its work would end with code 134."""
+    readers = ("pq.read_table", "parquet.read_table", "pq.ParquetFile(file).read", ".read_row_group")
+    calls = [
+        (place, {each.arg for each in node.keywords})
+        for place, node in nodes(ast.Call)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(readers)
+    ]
+    assert len(calls) >= 5
+    assert [place for place, options in calls if "use_threads" not in options] == []
+
+
 def test_everything_imports_without_the_extras() -> None:
     # `make demo` installs none of them, so a module that needs one imports it where it is used.
     script = f"""

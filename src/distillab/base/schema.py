@@ -183,7 +183,7 @@ def read_part(path: Path, table: str) -> pa.Table:
         raise RequestError("there is no such table of an evidence base", where=str(path))
     try:
         with path.open("rb") as file:
-            found = pq.read_table(file)
+            found = pq.read_table(file, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise RequestError("this is not a Parquet file", where=str(path)) from error
     facts = found.schema.metadata or {}

@@ -34,6 +34,6 @@ def write_csv(folder: StudyFolder) -> list[Path]:
             path = table.with_suffix(".csv")
             with write_atomically(path) as draft:
                 read_rows(table)  # is refused if it is damaged
-                pyarrow.csv.write_csv(pyarrow.parquet.read_table(table), draft)
+                pyarrow.csv.write_csv(pyarrow.parquet.read_table(table, use_threads=False), draft)
             written.append(path)
     return written

@@ -369,7 +369,7 @@ def read_rows(path: Path) -> list[Row]:
     try:
         content = path.read_bytes()
         check_seal(path, content)
-        table = pq.read_table(BytesIO(content))
+        table = pq.read_table(BytesIO(content), use_threads=False)  # threads may outlive Python: exit code 134
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise RequestError(

@@ -296,7 +296,7 @@ def _read_parquet(path: Path) -> ReadColumns:
 
     try:
         with path.open("rb") as file:
-            table = pq.read_table(file)
+            table = pq.read_table(file, use_threads=False)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RequestError(f"cannot be read ({reason})", where=str(path), allowed=ALLOWED_TABLES) from error

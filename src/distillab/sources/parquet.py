@@ -164,7 +164,7 @@ def _table(paths: list[Path], columns: list[str], split: str, labels: list[str])
                 raise lacks_labels(unknown, split) if split != "train" and column in labels else unknown
         try:
             with path.open("rb") as file:
-                tables.append(pq.ParquetFile(file).read(columns=columns))
+                tables.append(pq.ParquetFile(file).read(columns=columns, use_threads=False))
         except (OSError, pa.ArrowException) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(path), allowed="a Parquet file"

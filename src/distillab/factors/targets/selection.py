@@ -180,8 +180,10 @@ def _scores_in(path: Path, ids: Indices) -> _Floats:
     """Return the scores that a file gives examples, float64 ``[N]``. Raises RequestError."""
     place = "selection.scores"
     try:
-        read = pa.parquet.read_table if path.suffix == ".parquet" else pa.csv.read_csv
-        table = read(path)
+        if path.suffix == ".parquet":
+            table = pa.parquet.read_table(path, use_threads=False)
+        else:
+            table = pa.csv.read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(
             f"{str(path)!r} cannot be read: {error}", where=place, allowed="Parquet or CSV"
