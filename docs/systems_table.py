@@ -105,8 +105,8 @@ NUMBERS = (
 
 
 BOTH_INTERVALS = (
-    "The interval beside a gain is for new seeds, teachers and test examples; that under *same networks* is for\n"
-    "these trained networks on new test examples, which is what a bootstrap over test examples estimates."
+    "The interval beside a gain is for new seeds, teachers and test examples; that under *same networks* is\n"
+    "for these trained networks on new test examples, which is what a bootstrap over test examples estimates."
 )
 
 

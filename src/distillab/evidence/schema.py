@@ -369,7 +369,8 @@ def read_rows(path: Path) -> list[Row]:
     try:
         content = path.read_bytes()
         check_seal(path, content)
-        table = pq.read_table(BytesIO(content), use_threads=False)  # threads may outlive Python: exit code 134
+        # Without threads: those of Arrow may outlive Python, whose exit code is 134 then.
+        table = pq.read_table(BytesIO(content), use_threads=False)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise RequestError(

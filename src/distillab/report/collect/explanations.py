@@ -20,7 +20,10 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
 from distillab.study.spec.evidence import PLAIN
 
+TEACHERS = "teacher_capacity"
+"""The factor whose levels are teachers, all of which the study names as its teacher."""
 _SIDE = 128  # pixels of a tile
+_NO_LABEL = "no label"
 _MOST_METHODS = 4  # columns of students
 
 
@@ -67,10 +70,12 @@ def _gallery(
         if not students:
             continue
         ordered = sorted(students, key=lambda method: method != PLAIN)[:_MOST_METHODS]
-        place = conditions_text(first.levels)
-        title = f"{name.replace('_', ' ')}: {first.teacher} and {first.student}, "
-        title += f"{place}, seed {first.seed}" if first.levels else f"seed {first.seed}"
-        columns = ("test image", f"teacher, {first.teacher}", *map(_student_name, ordered))
+        shown = str(first.levels.get(TEACHERS, first.teacher))
+        others = {factor: level for factor, level in first.levels.items() if factor != TEACHERS}
+        place = conditions_text(others)
+        title = f"{name.replace('_', ' ')}: {shown} and {first.student}, "
+        title += f"{place}, seed {first.seed}" if place else f"seed {first.seed}"
+        columns = ("test image", f"teacher, {shown}", *map(_student_name, ordered))
         images = source.networks.images(first)
         networks = [of_teacher, *(students[method] for method in ordered)]
         return MapGallery(title, columns, _rows(images, networks))
@@ -92,11 +97,12 @@ def _student_name(method: str) -> str:
 def _rows(
     images: ExplainedImages, found: Sequence[Explained]
 ) -> tuple[tuple[str, tuple[ExplainedTile, ...]], ...]:
+    """Return a row per image, those without any label last: nothing is to be seen of a label in them."""
     examples, rows = images.examples, []
     for place, position in enumerate(shown_positions(len(examples)).tolist()):
         picture = item_picture(examples.items(np.array([position]))[0])
         members = examples.targets.take(np.array([position])).members[0]
-        truth = ", ".join(examples.classes[label] for label in np.flatnonzero(members)) or "no label"
+        truth = ", ".join(examples.classes[label] for label in np.flatnonzero(members)) or _NO_LABEL
         explained = examples.classes[int(found[0].classes[position])]
         flat = np.zeros(picture.shape[:2], np.float32)
         tiles = [ExplainedTile(_drawn(picture, flat, plain=True))]
@@ -105,7 +111,7 @@ def _rows(
             agrees = number == 0 or bool(each.values["same_class"][position])
             tiles.append(ExplainedTile(drawn, "" if agrees else "predicts another class"))
         rows.append((f"{truth}; explained: {explained}", tuple(tiles)))
-    return tuple(rows)
+    return tuple(sorted(rows, key=lambda row: row[0].startswith(_NO_LABEL)))
 
 
 def _drawn(
