@@ -424,11 +424,46 @@ def speed(study: str) -> str:
     )
 
 
+def found(_: str) -> str:
+    """Return a row per study that was run: the range of its gains, and how many have which verdict."""
+    head = ("study", "metric", "gains, points", "pairs", *VERDICTS, "long enough")
+    lines = []
+    for path in sorted(STUDIES.glob("*.yaml")):
+        study, metric = path.stem, primary_of(path.stem)
+        rows = [row for row in rows_of(study, "effects") if row["metric"] == metric]
+        if rows:
+            gained = [100 * row["gain"] for row in rows if row["gain"] is not None]
+            verdicts = [row.get("verdict_family") or row["verdict"] for row in rows]
+            lines.append(
+                (
+                    f"`{study}`",
+                    metric.replace("_", " "),
+                    f"{min(gained):+.1f} to {max(gained):+.1f}" if len(gained) > 1 else f"{gained[0]:+.1f}",
+                    " or ".join(dict.fromkeys(str(row["n_pairs"]) for row in rows)),
+                    *(str(verdicts.count(each)) for each in VERDICTS),
+                    _long_enough([row.get("converged") for row in rows]),
+                )
+            )
+    return table(head, lines)
+
+
+def _long_enough(converged: Sequence[bool | None]) -> str:
+    """Return in how many of the comparisons training was shown to be long enough or too short."""
+    if all(each is None for each in converged):
+        return "not measured"
+    counts = {"yes": converged.count(True), "no": converged.count(False), "unsure": converged.count(None)}
+    return ", ".join(f"{what} {count}" for what, count in counts.items() if count)
+
+
+VERDICTS = ("helps", "equivalent", "harms", "undecided")
+
+
 def _ends(row: Row, name: str) -> tuple[float, float, float]:
     """Return a measure with the ends of its interval."""
     return float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])
 
 
+EVERY = "every-study"
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
     "within-groups": ("effects", within_groups),
@@ -444,6 +479,7 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "maps": ("explanation-gains", maps),
     "controls": ("explanations", controls),
     "speed": ("speed", speed),
+    "found": ("effects", found),
 }
 
 
@@ -454,7 +490,7 @@ def blocks(text: str) -> dict[str, str]:
         if kind not in KINDS:
             continue
         source, write = KINDS[kind]
-        found[f"{study} {kind}"] = write(study) if rows_of(study, source) else NOT_RUN
+        found[f"{study} {kind}"] = write(study) if study == EVERY or rows_of(study, source) else NOT_RUN
     return found
 
 
