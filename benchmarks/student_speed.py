@@ -9,8 +9,9 @@ means over seeds with 95 % intervals (t, over seeds):
 
 - retention: accuracy of the student on test / accuracy of the teacher of its seed;
 - speed-up: time of the teacher / time of the student, one example at a time on one thread, medians of passes
-  that run in turn, from stored items to logits; methods of one student share a network, which is
-  timed once per seed;
+  that run in turn, from stored items to logits. Students of one architecture are timed once per seed, by
+  the network of one of them, since their weights do not change the time. Time is that of the processor,
+  which other programs on the machine change little;
 - compression: parameters of the teacher / parameters of the student. Of an ensemble chosen on val, the
   networks with a weight count, as they alone are computed.
 
@@ -22,6 +23,7 @@ from __future__ import annotations
 import argparse
 import csv
 import itertools
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -48,6 +50,7 @@ COLUMNS = (
 )
 _EXAMPLES = 64  # that are read in turn
 TEACHERS = "factor.teacher_capacity"
+TEACHER = ""  # the key of the teacher among architectures
 _CPU = torch.device("cpu")
 
 
@@ -82,28 +85,35 @@ def _of_seed(
     """Yield the rows of a seed and teacher with retention, speed-up and compression."""
     mine = [row for row in rows if (row["seed"], row["teacher"]) == (seed, teacher)]
     [teacher_run] = {row["teacher_run"] for row in mine if row["teacher_run"]}
-    runs = {row["student"]: ("student", row["run_id"]) for row in reversed(mine)}
+    architecture = {row["student"]: _architecture(folder, row["run_id"]) for row in mine}
+    runs = {architecture[row["student"]]: ("student", row["run_id"]) for row in reversed(mine)}
     test = folder.dataset.eval["test"]
     networks = {
-        name: open_network(folder.store.folder(kind, run), test, _CPU)
-        for name, (kind, run) in {**runs, "": ("teacher", teacher_run)}.items()
+        key: open_network(folder.store.folder(kind, run), test, _CPU)
+        for key, (kind, run) in {**runs, TEACHER: ("teacher", teacher_run)}.items()
     }
     times = _milliseconds(networks, _inputs(folder), seconds)
-    params = {name: _parameters(network) for name, network in networks.items()}
+    params = {key: _parameters(network) for key, network in networks.items()}
     [teacher_accuracy] = {row["teacher_accuracy"] for row in mine if row["teacher_run"]}
     for row in mine:
-        student = row["student"]
+        student = architecture[row["student"]]
         yield {
             **{key: row[key] for key in ("teacher", "student", "method", "accuracy")},
             "teacher_accuracy": teacher_accuracy,
             "retention": row["accuracy"] / teacher_accuracy,
-            "speed_up": times[""] / times[student],
-            "compression": params[""] / params[student],
+            "speed_up": times[TEACHER] / times[student],
+            "compression": params[TEACHER] / params[student],
             "params": params[student],
-            "teacher_params": params[""],
+            "teacher_params": params[TEACHER],
             "ms": times[student],
-            "teacher_ms": times[""],
+            "teacher_ms": times[TEACHER],
         }
+
+
+def _architecture(folder: StudyFolder, run: str) -> str:
+    """Return what decides the time of a student: its network by name, and what is done to its inputs."""
+    record = folder.store.run_record("student", run)
+    return f"{record.model} {record.inputs} {record.interpolation}"
 
 
 def _inputs(folder: StudyFolder) -> list[Tensor]:
@@ -115,12 +125,16 @@ def _inputs(folder: StudyFolder) -> list[Tensor]:
 def _milliseconds(
     networks: dict[str, nn.Module], inputs: Sequence[Tensor], seconds: float
 ) -> dict[str, float]:
-    """Return the median time of each network for one example, on one thread."""
+    """Return the median time of each network for one example, on one thread.
+
+    The clock counts this process alone: by the wall clock, other programs of a busy machine interrupt long
+    passes more often than short ones, and networks look more different than they are.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         passes = {name: _pass_of(network, inputs) for name, network in networks.items()}
-        found = time_in_turn(passes, 1, seconds=seconds)
+        found = time_in_turn(passes, 1, seconds=seconds, clock=time.process_time)
     finally:
         torch.set_num_threads(before)
     return {name: each.p50 for name, each in found.items()}

@@ -5,31 +5,52 @@ python docs/systems_table.py --add NAME DIR
 
 A page has a place ``<!-- NAME KIND -->`` for each of its tables, where NAME is a study of
 ``studies/systems/`` and KIND one of ``KINDS``. They are written from
-``docs/results/systems/NAME-TABLE.parquet``, which ``--add`` copies from the folder of a finished study. With
-``--check`` nothing is written, and 1 is returned if something would change.
+``docs/results/systems/NAME-TABLE.parquet``, which ``--add`` copies from the folder of a finished study. Of a
+study whose test set has groups it also writes what the group alone predicts, into ``NAME-group-rule.csv``.
+With ``--check`` nothing is written, and 1 is returned if something would change.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from generated import DOCS, RESULTS, gain_with_interval, replace_block, table, write_or_check
+from generated import DOCS, gain_with_interval, replace_block, table, write_or_check
 from scipy import stats
+from systems_groups import (
+    ALONE,
+    RULE,
+    both_classes,
+    by_group,
+    group_rules,
+    left_out_of,
+    new_sites,
+    of_rule,
+    recalls,
+    write_rules,
+)
+from systems_networks import selection, speed, teacher_scores
+from systems_rows import (
+    STUDIES,
+    TABLES,
+    levels_of,
+    mean_of_runs,
+    percent,
+    points,
+    primary_of,
+    rows_of,
+    with_used_columns,
+)
 
 from distillab.evidence import Row
 from distillab.evidence.schema import read_rows
 from distillab.factors.factor import level_text
-from distillab.study.spec.study_yaml import read_study_yaml
-from distillab.tasks import parse_task
+from distillab.study.folder import StudyFolder
 
-STUDIES = DOCS.parent / "studies" / "systems"
-TABLES = RESULTS / "systems"
 COPIED = (
     "results",
     "effects",
@@ -43,65 +64,7 @@ COPIED = (
 )
 PAGES = (DOCS / "systems.md", DOCS / "detection.md", *sorted((DOCS / "systems").glob("*.md")))
 NOT_RUN = "The study has not been run yet."
-FACTOR = "factor."
 PLACE = re.compile(r"<!-- ([a-z0-9-]+) ([a-z-]+) -->")
-
-
-def rows_of(study: str, name: str) -> list[Row]:
-    """Return the rows of a committed table of a study; none if the study has not been run."""
-    path, text = (TABLES / f"{study}-{name}.{suffix}" for suffix in ("parquet", "csv"))
-    if text.exists():
-        with text.open(newline="") as file:
-            return list(csv.DictReader(file))
-    return read_rows(path) if path.exists() else []
-
-
-def percent(value: float | None) -> str:
-    """Return a fraction in percent with one decimal."""
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def points(row: Row, names: Sequence[str] = ("gain", "ci_low", "ci_high")) -> str:
-    """Return a difference in points with its interval, or without one if it has none."""
-    value, low, high = (None if row[name] is None else 100 * row[name] for name in names)
-    if value is None:
-        return ""
-    return (
-        f"{value:+.1f} [no interval]" if low is None or high is None else gain_with_interval(value, low, high)
-    )
-
-
-def levels_of(row: Row) -> str:
-    """Return the levels of the factors of a row, such as ``size 10``."""
-    return ", ".join(
-        f"{name.removeprefix(FACTOR).replace('_', ' ')} {level_text(value)}"
-        for name, value in row.items()
-        if name.startswith(FACTOR) and value is not None
-    )
-
-
-def primary_of(study: str) -> str:
-    """Return the primary metric of a study."""
-    return parse_task(read_study_yaml(STUDIES / f"{study}.yaml").get("task", "classification")).primary
-
-
-def with_used_columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table without the columns that are empty or the same in all of several rows, but numbers."""
-    lines = [tuple(row) for row in rows]
-    kept = [
-        place
-        for place, name in enumerate(head)
-        if name in NUMBERS
-        or len({line[place] for line in lines}) > 1
-        or (len(lines) == 1 and lines[0][place])
-    ]
-    return table([head[place] for place in kept], [[line[place] for place in kept] for line in lines])
-
-
-NUMBERS = (
-    *("plain, %", "distilled, %", "gain, points", "pairs", "verdict", "method"),
-    *("retention, %", "speed-up", "compression"),
-)
 
 
 BOTH_INTERVALS = (
@@ -116,7 +79,7 @@ def gains(study: str, metric: str = "") -> str:
     results = [row for row in rows_of(study, "results") if row["status"] == "done"]
     effects = [row for row in rows_of(study, "effects") if row["metric"] == metric]
     place, numbers = ("condition", "teacher", "student", "baseline", "method"), ("plain, %", "distilled, %")
-    head = (*place, *numbers, "gain, points", "same networks", "pairs", "verdict")
+    head = (*place, ALONE, *numbers, "gain, points", "same networks", "pairs", "verdict")
     has_both = any(_interval_of_same_runs(row) for row in effects)
     return with_used_columns(
         head,
@@ -127,8 +90,9 @@ def gains(study: str, metric: str = "") -> str:
                 f"`{row['student']}`",
                 f"`{row['baseline']}`",
                 f"`{row['method']}`",
-                percent(_mean(results, row | {"method": row["baseline"]}, metric)),
-                percent(_mean(results, row, metric)),
+                of_rule(study, metric),
+                percent(mean_of_runs(results, row | {"method": row["baseline"]}, metric)),
+                percent(mean_of_runs(results, row, metric)),
                 points(row),
                 _interval_of_same_runs(row),
                 str(row["n_pairs"]),
@@ -153,40 +117,6 @@ def within_groups(study: str) -> str:
 def among_positive(study: str) -> str:
     """Return the gains in macro AUC among the test examples that have at least one label."""
     return gains(study, "macro_auc_positive")
-
-
-def _mean(results: Sequence[Row], place: Row, metric: str) -> float | None:
-    """Return the mean of a metric over the runs of a method at a place."""
-    names = [name for name in place if name.startswith(FACTOR)]
-    names += [name for name in ("teacher", "student", "method", "provenance", "setting") if name in place]
-    found = [
-        row[metric]
-        for row in results
-        if row[metric] is not None and all(row.get(name) == place[name] for name in names)
-    ]
-    return float(np.mean(found)) if found else None
-
-
-def new_sites(study: str) -> str:
-    """Return the gains at each level of `groups` on the group that the level leaves out of training."""
-    metric = primary_of(study)
-    results = [row for row in rows_of(study, "results") if row["status"] == "done"]
-    head = ("left out", "method", "plain, %", "distilled, %", "gain, points", "pairs")
-    lines = []
-    for row in rows_of(study, "effects"):
-        own = f"{metric}.{row['factor.groups']}"
-        if row["metric"] == own:
-            lines.append(
-                (
-                    str(row["factor.groups"]),
-                    f"`{row['method']}`",
-                    percent(_mean(results, row | {"method": row["baseline"]}, own)),
-                    percent(_mean(results, row, own)),
-                    points(row),
-                    str(row["n_pairs"]),
-                )
-            )
-    return table(head, lines)
 
 
 def levels(study: str) -> str:
@@ -379,51 +309,6 @@ def alignment(study: str) -> str:
     return table(head, lines)
 
 
-def by_group(study: str) -> str:
-    """Return the primary metric in every group of the test set: means over seeds, of the declared methods."""
-    found: dict[str, dict[str, list[Row]]] = {}
-    for row in rows_of(study, "groups"):
-        found.setdefault(row["group"], {}).setdefault(row["method"], []).append(row)
-    evidence = read_study_yaml(STUDIES / f"{study}.yaml").get("evidence", {})
-    methods = [*evidence.get("baselines", ["ce"]), *evidence.get("contrasts", [])]
-    head = ("group", "test examples", *(f"`{name}`, %" for name in methods))
-    return table(
-        head,
-        [
-            (
-                group,
-                str(next(iter(each.values()))[0]["n_test"]),
-                *(percent(_mean_score(each.get(name, []))) for name in methods),
-            )
-            for group, each in sorted(found.items())
-        ],
-    )
-
-
-def _mean_score(rows: Sequence[Row]) -> float | None:
-    scores = [row["score"] for row in rows if row["score"] is not None]
-    return float(np.mean(scores)) if scores else None
-
-
-def speed(study: str) -> str:
-    """Return what students keep of their teachers' accuracy, and how much faster and smaller they are."""
-    head = ("teacher", "student", "method", "retention, %", "speed-up", "compression")
-    return with_used_columns(
-        head,
-        [
-            (
-                f"`{row['teacher']}`",
-                f"`{row['student']}`",
-                f"`{row['method']}`",
-                "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * value for value in _ends(row, "retention"))),
-                "{:.1f} [{:.1f}, {:.1f}]".format(*_ends(row, "speed_up")),
-                "{:.1f} [{:.1f}, {:.1f}]".format(*_ends(row, "compression")),
-            )
-            for row in rows_of(study, "speed")
-        ],
-    )
-
-
 def found(_: str) -> str:
     """Return a row per study that was run: the range of its gains, and how many have which verdict."""
     head = ("study", "metric", "gains, points", "pairs", *VERDICTS, "long enough")
@@ -458,11 +343,6 @@ def _long_enough(converged: Sequence[bool | None]) -> str:
 VERDICTS = ("helps", "equivalent", "harms", "undecided")
 
 
-def _ends(row: Row, name: str) -> tuple[float, float, float]:
-    """Return a measure with the ends of its interval."""
-    return float(row[name]), float(row[f"{name}_low"]), float(row[f"{name}_high"])
-
-
 EVERY = "every-study"
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
@@ -474,12 +354,16 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
     "new-sites": ("effects", new_sites),
+    "both-classes": ("groups", both_classes),
+    "recalls": ("effects", recalls),
+    "selection": ("results", selection),
     "leakage": ("results", leakage),
     "exits": ("exits", exits),
     "maps": ("explanation-gains", maps),
     "controls": ("explanations", controls),
     "speed": ("speed", speed),
     "found": ("effects", found),
+    "teacher-scores": ("teacher-scores", teacher_scores),
 }
 
 
@@ -512,6 +396,11 @@ def add(name: str, folder: Path) -> None:
         path = folder / f"{kind.replace('-', '_')}.parquet"
         if path.exists() and read_rows(path):
             shutil.copy(path, TABLES / f"{name}-{kind}.parquet")
+    if (folder / "groups.parquet").exists() and read_rows(folder / "groups.parquet"):
+        study = StudyFolder.open(folder)
+        train, test = study.dataset.train, study.dataset.eval["test"]
+        rules = group_rules(train, test, study.spec.task_config(), left_out_of(name))
+        write_rules(rules, TABLES / f"{name}-{RULE}.csv")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

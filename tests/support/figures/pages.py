@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from support.figures import answer, claims, cost, factors, methods, profile, readme, results, systems
+from support.figures import (
+    answer,
+    claims,
+    cost,
+    factors,
+    methods,
+    profile,
+    readme,
+    results,
+    sounds_and_texts,
+    systems,
+)
 from support.figures.scan import FIGURE, WITH_UNIT, Uncovered, uncovered
 from support.source_tree import ROOT
 
@@ -32,6 +43,8 @@ OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/profile.md": profile.fragments,
     "docs/results.md": results.fragments,
     "docs/systems.md": systems.fragments,
+    "docs/systems/chinese-text.md": sounds_and_texts.chinese_text,
+    "docs/systems/heart-sounds.md": sounds_and_texts.heart_sounds,
 }
 
 
