@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-MOST_LISTED = 100  # names that a message lists
+LISTED_NAMES = 100  # that a message lists as allowed
+LONGEST_MESSAGE = 4000  # characters; names in damaged files can be as long as the file
 
 T = TypeVar("T")
 Written = TypeVar("Written")
@@ -42,7 +43,9 @@ class RequestError(ValueError):
         line = f"{self.where}: {self.what}" if self.where else self.what
         if self.allowed:
             line += f" (allowed: {self.allowed})"
-        return printable(" ".join(line.split()))
+        shown = printable(" ".join(line.split()))
+        half = LONGEST_MESSAGE // 2
+        return shown if len(shown) <= LONGEST_MESSAGE else f"{shown[:half]} ... {shown[-half:]}"
 
     def within(self, where: str) -> RequestError:
         """Return the same error with a prefix to its place, as for ``data.path`` inside ``study.yaml``."""
@@ -91,8 +94,8 @@ def unknown_name(noun: str, name: str, known: Iterable[str], *, where: str | Non
         unknown method 'kdd', did you mean 'kd'? (allowed: ce, kd)
     """
     names = sorted(known)
-    listed = ", ".join(names[:MOST_LISTED])
-    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    listed = ", ".join(names[:LISTED_NAMES])
+    more = f" and {len(names) - LISTED_NAMES} more" if len(names) > LISTED_NAMES else ""
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f", did you mean {near[0]!r}?" if near else ""
     return RequestError(f"unknown {noun} {name!r}{hint}", where=where, allowed=listed + more)

@@ -1,4 +1,4 @@
-"""Files that are changed at random end in one line, or are read: no traceback, no hang, no memory without bound.
+"""Files that are changed at random are read, or end in one line: no traceback, hang or unbounded memory.
 
 The number of cases is ``DISTILLAB_FUZZ_CASES``, 2,000 by default; ``make soak`` runs 100,000 others.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +42,8 @@ def one_line() -> Any:
         with bounded():
             yield
     except RequestError as error:
-        assert "\n" not in str(error)
-        assert str(error).isprintable()
+        assert len(str(error)) < 5000
+        assert not {unicodedata.category(each) for each in str(error)} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_labels_that_are_left_out_are_counted_and_named() -> None:
         MultiLabel(min_positives=3).check_test(sets, ("Mass", "Hernia"), "test")
 
 
-def test_splits_without_a_label_that_tells_examples_apart_are_refused() -> None:
+def test_splits_in_which_no_label_differs_are_refused() -> None:
     """AUC needs examples with the label and without it."""
     sets = LabelSets(np.array([[1, 0], [1, 0], [1, 0]], np.int8), 2)
     with pytest.raises(RequestError, match=r"no label has an example in test that has it, and another"):

@@ -13,12 +13,12 @@ from distillab.evidence.pairs import FACTOR, Row
 from distillab.evidence.schema import write_table
 from distillab.evidence.table_schema import run_columns, table_schema, text_columns
 
-Part = Literal["label", "group"]
+ScoredPart = Literal["label", "group"]
 PartScores = Mapping[str, tuple[float, int]]
 """The score on each label or group by its name, and its number of test examples."""
 
 
-def part_scores_schema(part: Part, factors: Mapping[str, bool], *, tuned: bool = False) -> pa.Schema:
+def part_scores_schema(part: ScoredPart, factors: Mapping[str, bool], *, tuned: bool = False) -> pa.Schema:
     """Return the columns of ``labels.parquet`` or ``groups.parquet``, one row per finished student and part.
 
     ``n_test`` counts the examples of the primary test set that have the label or are in the group. ``score``
@@ -42,7 +42,9 @@ def part_scores_schema(part: Part, factors: Mapping[str, bool], *, tuned: bool =
     )
 
 
-def part_rows(part: Part, metric: str, rows: Iterable[Row], scores: Iterable[PartScores | None]) -> list[Row]:
+def part_rows(
+    part: ScoredPart, metric: str, rows: Iterable[Row], scores: Iterable[PartScores | None]
+) -> list[Row]:
     """Return a row per finished student and label or group.
 
     Args:
@@ -66,7 +68,7 @@ def part_rows(part: Part, metric: str, rows: Iterable[Row], scores: Iterable[Par
 
 
 def write_part_scores(
-    part: Part, rows: Sequence[Row], path: Path, factors: Mapping[str, bool], *, tuned: bool
+    part: ScoredPart, rows: Sequence[Row], path: Path, factors: Mapping[str, bool], *, tuned: bool
 ) -> None:
     """Write ``labels.parquet`` or ``groups.parquet``, if there are rows.
 

@@ -70,7 +70,7 @@ def name_of(page: Path) -> str:
 def covering(name: str) -> list[str]:
     """Return the passages of a page that follow from tables."""
     own = list(OF_PAGES[name]()) if name in OF_PAGES else []
-    if name.startswith("docs/systems/") or name == "docs/detection.md":
+    if name.startswith("docs/systems") or name == "docs/detection.md":
         own += systems.study_fragments(name)
     if name.startswith("docs/factors/"):
         own += factors.page_fragments(Path(name).stem)

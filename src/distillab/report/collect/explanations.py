@@ -20,7 +20,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.ledger import JobState
 from distillab.study.spec.evidence import PLAIN
 
-TEACHERS = "teacher_capacity"
+_TEACHERS = "teacher_capacity"
 """The factor whose levels are teachers, all of which the study names as its teacher."""
 _SIDE = 128  # pixels of a tile
 _NO_LABEL = "no label"
@@ -70,8 +70,8 @@ def _gallery(
         if not students:
             continue
         ordered = sorted(students, key=lambda method: method != PLAIN)[:_MOST_METHODS]
-        shown = str(first.levels.get(TEACHERS, first.teacher))
-        others = {factor: level for factor, level in first.levels.items() if factor != TEACHERS}
+        shown = str(first.levels.get(_TEACHERS, first.teacher))
+        others = {factor: level for factor, level in first.levels.items() if factor != _TEACHERS}
         place = conditions_text(others)
         title = f"{name.replace('_', ' ')}: {shown} and {first.student}, "
         title += f"{place}, seed {first.seed}" if place else f"seed {first.seed}"
