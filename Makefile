@@ -15,7 +15,7 @@ INSTALL = $(if $(TORCH),$(PIP) install uv && $(BIN)/uv pip install -q --python $
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types format tables site browser studies bench selftest clean \
+.PHONY: help demo test check lint types format tables site browser studies bench selftest soak clean \
 	evidence-base evidence-base-plan evidence-base-package
 
 # $(call debian,PACKAGE,SENTENCE): as root on Debian, install a package; elsewhere say what to do. APT=no
@@ -110,6 +110,11 @@ evidence-base-package: $(VENV)/.installed-dev ## merge what is made in OUT into 
 
 selftest: $(VENV)/.installed ## check intervals and verdicts on small trained networks (at most 20 minutes on two cores)
 	$(BIN)/distillab selftest --out runs/selftest
+
+CASES ?= 100000
+soak: export OMP_NUM_THREADS = 1
+soak: $(VENV)/.installed-dev ## tests of faults and CASES=100000 files that are changed at random (hours)
+	DISTILLAB_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto --maxprocesses 8 tests/faults $(PYTEST_ARGS)
 
 clean: ## remove the environment and what tools leave behind (not runs/)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
