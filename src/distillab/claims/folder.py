@@ -120,6 +120,7 @@ def tables_of(folder: StudyFolder, tables: Tables) -> ClaimTables:
         margin=spec.evidence.margin,
         confidence=spec.evidence.confidence,
         contributions=measurements.contributions,
+        further=measurements.contributions_to,
         class_changes=class_changes,
     )
 

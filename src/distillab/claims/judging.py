@@ -31,7 +31,7 @@ from distillab.claims.verdict import (
     least_difference,
 )
 from distillab.errors import RequestError
-from distillab.evidence.contrast import Contributions, RunPair, combination_of
+from distillab.evidence.contrast import Contributions, FurtherContributions, RunPair, combination_of
 from distillab.evidence.gains import grid_floor, guarded_interval
 from distillab.evidence.harms import ClassHarm
 from distillab.evidence.level_effects import TREND
@@ -58,6 +58,7 @@ class ClaimTables:
         margin: Its margin.
         confidence: Of its intervals.
         contributions: What test examples add to the primary metric; None takes them as fixed.
+        further: What they add to other metrics.
         class_changes: The changes per class; None if they cannot be measured.
 
     Example:
@@ -73,7 +74,14 @@ class ClaimTables:
     margin: float = 0.005
     confidence: float = 0.95
     contributions: Contributions | None = None
+    further: FurtherContributions | None = None
     class_changes: ClassChanges | None = None
+
+    def contributions_to(self, metric: str) -> Contributions | None:
+        """Return what test examples add to a metric; None takes them as fixed."""
+        if metric == self.task.primary:
+            return self.contributions
+        return self.further(metric) if self.further else None
 
     def rows_at(
         self,
@@ -231,9 +239,10 @@ def _difference(rule: DifferenceRule, tables: ClaimTables) -> RuleFinding:
     if not seeds:
         return RuleFinding(rule.text, "undecided", None, None, None, 0, note="no finished pair")
     weights = (1.0, -1.0)[: len(terms)]
-    contributions = tables.contributions if metric.name == tables.task.primary else None
     paired = [tuple(each[seed] for each in by_seed) for seed in seeds]
-    gain = combination_of(paired, weights, metric, contributions).gain(tables.confidence)
+    gain = combination_of(paired, weights, metric, tables.contributions_to(metric.name)).gain(
+        tables.confidence
+    )
     return _expected(rule.text, gain.gain, (gain.ci_low, gain.ci_high), gain.n_pairs, rule, tables)
 
 

@@ -60,12 +60,41 @@ def values_of_groups(values: FloatArray, groups: npt.NDArray[np.int64]) -> Examp
     return ExampleValues(sums * (len(sums) / len(values)), names)
 
 
+def values_of_strata(values: FloatArray, groups: npt.NDArray[np.int64]) -> FloatArray:
+    """Return what each test example adds to the mean over groups of a metric, each group counted once.
+
+    Examples are drawn within their group, and the groups are fixed: another study would test as many examples
+    of the same ones. So groups are strata, and what differs between them is not part of the variance. In a
+    group of n_g examples of mean m_g, an example of value v adds ``M + N / (G n_g) (v - m_g)``, with G groups
+    of N examples in all and M the mean of their means (Cochran, Sampling Techniques, 1977, chapter 5).
+
+    Args:
+        values: What each example adds to the metric of its group, float64 ``[N]``, whose mean over the group
+            is the metric there.
+        groups: The group of each, int64 ``[N]``.
+
+    Returns:
+        float64 ``[N]``, whose mean is the mean over groups.
+
+    Example:
+        >>> values_of_strata(np.array([1.0, 0.0, 1.0]), np.array([7, 7, 9])).tolist()
+        [1.125, 0.375, 0.75]
+    """
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.bincount(places, weights=values) / sizes
+    weights = len(values) / (len(sizes) * sizes)
+    contributions: FloatArray = means.mean() + weights[places] * (values - means[places])
+    return contributions
+
+
 FEWEST_IDENTITIES = 5
 """With fewer tested identities, intervals hold for these alone."""
 
 Contributions = Callable[[Row], FloatArray | ExampleValues]
-"""What each test example adds to the primary metric of the run of a row. Bare values, float64 ``[m]``, are
-those of the same examples for all runs."""
+"""What each test example adds to a metric of the run of a row. Bare values, float64 ``[m]``, are those of
+the same examples for all runs."""
+FurtherContributions = Callable[[str], Contributions | None]
+"""The contributions to a metric other than the primary one, by its column; None where they are not known."""
 
 
 def covering_draws(contributions: Contributions, task: Task, test: Examples) -> Contributions | None:
@@ -88,7 +117,7 @@ def differences_of(
     Args:
         paired: (distilled, plain) rows, at least one pair.
         metric: The metric.
-        contributions: For the primary metric, to cover new test examples. None takes them as fixed.
+        contributions: Those to the metric, to cover new test examples. None takes them as fixed.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -114,7 +143,7 @@ def combination_of(
         paired: For each seed one pair per term, in the order of the weights.
         weights: The weight of each term.
         metric: The metric.
-        contributions: For the primary metric, to cover new test examples. None takes them as fixed.
+        contributions: Those to the metric, to cover new test examples. None takes them as fixed.
 
     Example:
         >>> from distillab.tasks import Classification
