@@ -237,9 +237,10 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
     After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
     (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
     other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
-    same test examples (``ci_low`` and ``ci_high`` of the primary metric, and of those made of it, are for new ones), the number of
-    teachers behind the pairs, the p-value of the verdict, and the verdict after correction; then whether both
-    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`), and the interval for the
+    same test examples (``ci_low`` and ``ci_high`` of the primary metric, and of those made of it, are for new
+    ones), the number of teachers behind the pairs, the p-value of the verdict, and the verdict after
+    correction; then whether both arms are trained to the end
+    (:func:`distillab.evidence.lengths.add_convergence`), and the interval for the
     same trained networks on new test examples.
 
     Args:
