@@ -160,6 +160,16 @@ QUESTIONS = (
         studies=("bias", "bias-mnist"),
     ),
     Question(
+        *(
+            "cue-gap",
+            "bias",
+            "A stronger shortcut: accuracy where it misleads less that without it",
+            "spurious",
+        ),
+        {"metric": "accuracy_gap.conflicting"},
+        studies=("bias", "bias-mnist"),
+    ),
+    Question(
         *("groups", "bias", "More of the rare group in the data: accuracy of the worst group", "groups"),
         {"metric": "worst_group_accuracy"},
         early="groups",

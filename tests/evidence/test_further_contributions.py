@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from distillab.evidence.contrast import Contributions, ExampleValues, values_of_strata
+from distillab.errors import RequestError
+from distillab.evidence.contrast import Contributions, ExampleValues, values_of_gap, values_of_strata
 from distillab.evidence.effects import SAME_RUNS, compute_effects
 from distillab.evidence.gains import PairedDifferences
 from distillab.evidence.level_effects import compute_level_effects
 from distillab.evidence.pairs import Row
+from distillab.evidence.planned_family import planned_tests
 from distillab.evidence.schema import read_rows
 from distillab.tasks import Classification
 from support.contributions import metrics_over_examples
-from support.studies import begin, run_here
+from support.studies import begin, plan, run_here, spec
 
 TASK = Classification()
 SEEDS = 6
 SITES = np.repeat([0, 1], [150, 60])
-NAMES = ("accuracy", "accuracy.b")
+TESTS = ("aligned", "conflicting", "crossed")
 ENDS = ("gain", "ci_low", "ci_high", "ci_low_same_test", "ci_high_same_test", "p_value", "p_verdict")
 
 
@@ -100,6 +103,19 @@ def test_interval_of_the_mean_over_groups_is_that_of_a_bootstrap_within_groups()
     assert ends == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
 
 
+def test_a_gap_pairs_examples_of_both_test_sets() -> None:
+    rng = np.random.default_rng(3)
+    far, near = (ExampleValues(rng.random(40), rng.permutation(40)) for _ in range(2))
+    found = values_of_gap(far, near)
+    by_id = {
+        name: dict(zip(each.ids, each.values, strict=True)) for name, each in (("far", far), ("near", near))
+    }
+    assert found.values == pytest.approx([by_id["far"][i] - by_id["near"][i] for i in found.ids])
+    apart = values_of_gap(replace(far, ids=far.ids[:30] + 100, values=far.values[:30]), near)
+    assert apart.values.mean() == pytest.approx(far.values[:30].mean() - near.values.mean())
+    assert apart.values.var() / 70 == pytest.approx(far.values[:30].var() / 30 + near.values.var() / 40)
+
+
 @pytest.fixture(scope="module")
 def marked(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], set[str]]:
     """The effects of a study with a spurious cue, and the metrics over whose examples they extend."""
@@ -113,6 +129,20 @@ def test_study_has_intervals_for_new_examples_on_every_further_test_set(
     marked: tuple[list[Row], set[str]],
 ) -> None:
     effects, metrics = marked
-    assert {"accuracy", "accuracy.aligned", "accuracy.conflicting", "accuracy.crossed"} <= metrics
+    further = {f"{column}.{test}" for column in ("accuracy", "accuracy_gap") for test in TESTS}
+    assert {"accuracy", *further} <= metrics
+    gains = {(row["factor.spurious"], row["metric"]): row["gain"] for row in effects if row["n_pairs"]}
+    for level in (0.3, 0.9):
+        gap = gains[level, "accuracy.conflicting"] - gains[level, "accuracy"]
+        assert gains[level, "accuracy_gap.conflicting"] == pytest.approx(gap)
     for row in effects:
         assert (row["ci_low_same_runs"] is not None) == (row["metric"] in metrics), row["metric"]
+
+
+def test_plan_counts_tests_on_the_declared_metric_and_refuses_an_unknown_test_set() -> None:
+    entry = {"method": "kd", "provenance": "full", "metric": "accuracy_gap.conflicting"}
+    keys = {"factors": {"spurious": {"levels": [0.3, 0.9], "cue": "frame"}}}
+    declared = spec(**keys, evidence={"contrasts": [entry, entry | {"difference": "spurious"}]})
+    assert planned_tests(declared, plan(**keys).cells) == 3
+    with pytest.raises(RequestError, match=r"contrasts.0.metric: unknown test set 'conflict', did you mean"):
+        plan(**keys, evidence={"contrasts": [entry | {"metric": "accuracy_gap.conflict"}]})

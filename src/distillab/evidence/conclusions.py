@@ -104,6 +104,7 @@ def _declares(contrasts: Sequence[ContrastSpec], row: Row) -> bool:
         and entry.difference == row.get("factor")
         and entry.provenance in (None, row.get("provenance"))
         and entry.student in (None, row.get("student"))
+        and entry.metric in (None, row["metric"])
         and all(row.get(f"{FACTOR}{name}") == level for name, level in entry.at.items())
         for entry in contrasts
     )

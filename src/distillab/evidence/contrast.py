@@ -87,6 +87,28 @@ def values_of_strata(values: FloatArray, groups: npt.NDArray[np.int64]) -> Float
     return contributions
 
 
+def values_of_gap(far: ExampleValues, near: ExampleValues) -> ExampleValues:
+    """Return what each test example adds to the difference of a metric between two test sets.
+
+    An example of both sets, such as an image with and without a cue, adds what it adds to one less what it
+    adds to the other; an example of one set adds to that alone.
+
+    Args:
+        far: What the examples of one test set add to the metric.
+        near: What those of the other add; their mean is subtracted.
+
+    Example:
+        >>> same = ExampleValues(np.array([1.0, 0.0]), np.array([4, 6]))
+        >>> values_of_gap(same, ExampleValues(np.array([1.0, 1.0]), np.array([6, 4]))).values.tolist()
+        [0.0, -1.0]
+    """
+    ids, places = np.unique(np.concatenate([far.ids, near.ids]), return_inverse=True)
+    values = np.full(len(ids), far.values.mean() - near.values.mean())
+    for sign, each, at in ((1, far, places[: len(far.ids)]), (-1, near, places[len(far.ids) :])):
+        values[at] += sign * len(ids) / len(each.ids) * (each.values - each.values.mean())
+    return ExampleValues(values, ids)
+
+
 FEWEST_IDENTITIES = 5
 """With fewer tested identities, intervals hold for these alone."""
 

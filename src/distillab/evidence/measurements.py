@@ -11,7 +11,13 @@ import numpy as np
 from distillab.artefacts import LOGITS, VAL, RunRecord, load_logits
 from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Targets
-from distillab.evidence.contrast import Contributions, ExampleValues, values_of_groups, values_of_strata
+from distillab.evidence.contrast import (
+    Contributions,
+    ExampleValues,
+    values_of_gap,
+    values_of_groups,
+    values_of_strata,
+)
 from distillab.evidence.convergence import ValCurve
 from distillab.evidence.draws import FloatArray
 from distillab.evidence.group_scores import scores_by_group
@@ -92,7 +98,8 @@ class Measurements:
         """Return what test examples add to a metric, as :meth:`contributions` does for the primary one.
 
         That is known of the primary metric on further test sets (``METRIC.NAME``), such as those of single
-        groups, of its mean over groups, and of it on a part of the test examples.
+        groups, of its difference from that on the primary one (``METRIC_gap.NAME``), of its mean over groups,
+        and of it on a part of the test examples.
 
         Args:
             metric: The column of the metric.
@@ -101,7 +108,8 @@ class Measurements:
             None for other metrics, such as the minimum over groups, and where identities are what is drawn.
         """
         task = self.task
-        known = metric.partition(".")[0] == task.primary or metric in (task.group_mean, *task.parts)
+        on_test = metric.partition(".")[0] in (task.primary, task.metrics.gap)
+        known = on_test or metric in (task.group_mean, *task.parts)
         if not known or (task.draws_classes and metric != task.primary):
             return None
         return lambda row: self._loaded(row["run_id"], metric)
@@ -166,7 +174,10 @@ class Measurements:
     # -- inside ---------------------------------------------------------------------------------------------
 
     def _contributions_of(self, run: str, metric: str) -> ExampleValues:
-        name = metric.partition(".")[2] or PRIMARY
+        column, _, further = metric.partition(".")
+        if column == self.task.metrics.gap:
+            return self._values_of_gap(run, further)
+        name = further or PRIMARY
         logits = self._logits("student", run)[f"{name}.last"]
         if metric == self.task.group_mean:
             return self._values_over_groups(run, logits)
@@ -196,6 +207,18 @@ class Measurements:
         return (
             ExampleValues(found, test.ids[known]) if units is None else values_of_groups(found, units[known])
         )
+
+    def _values_of_gap(self, run: str, name: str) -> ExampleValues:
+        """Return what test examples add to the primary metric on a further test set less that on the primary
+        one."""
+        tests, logits = self._tests(self._cell_of[run]), self._logits("student", run)
+        far, near = (
+            self._values_on(tests[each], logits[f"{each}.last"], self._draws_groups)
+            for each in (name, PRIMARY)
+        )
+        if not np.isin(tests[name].ids, tests[PRIMARY].ids).any():
+            far = replace(far, ids=-1 - far.ids)  # groups of other examples may have the same numbers
+        return values_of_gap(far, near)
 
     def _values_over_groups(self, run: str, logits: Logits) -> ExampleValues:
         """Return what test examples add to the mean over groups of the primary metric.
@@ -270,7 +293,7 @@ class Measurements:
             test, last = tests[PRIMARY], logits[f"{PRIMARY}.last"]
             val = _for_thresholds(logits, self._val(cell).targets) if self.task.has_thresholds else None
             measured = self.task.measure(last, test.targets, groups=test.groups, val=val)
-            of_further_tests, worst = self._further(logits, tests)
+            of_further_tests, worst = self._further(logits, tests, measured[self.task.primary])
             if test.groups is None:
                 measured[self.task.worst_group] = worst
             self._measured[run] = {
@@ -303,9 +326,11 @@ class Measurements:
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
         return dict(load_logits(self.folder.store.folder(kind, run) / LOGITS))
 
-    def _further(self, logits: Mapping[str, Logits], tests: Mapping[str, Examples]) -> tuple[Row, float]:
+    def _further(
+        self, logits: Mapping[str, Logits], tests: Mapping[str, Examples], score: float
+    ) -> tuple[Row, float]:
         """Return the metrics on the further test sets of a condition, and the primary metric of the worst
-        group of any of them (NaN without groups)."""
+        group of any of them (NaN without groups); ``score`` is that on the primary test set."""
         found: Row = {}
         worst = float("nan")
         for name, test in tests.items():
@@ -319,7 +344,10 @@ class Measurements:
                 worst = float(np.fmin(worst, worst_here))
                 if len(by_group) > 1:
                     found[f"{self.task.worst_group}.{name}"] = worst_here
-        self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
+        names = [name for name in tests if name != PRIMARY]
+        self.further_tests |= dict.fromkeys(names)
+        primary, gap = self.task.primary, self.task.metrics.gap
+        found |= {f"{gap}.{name}": found[f"{primary}.{name}"] - score for name in names}
         return found, worst
 
     def _by_frequency(self, cell: Cell, logits: Logits, test: Examples) -> Row:

@@ -42,7 +42,8 @@ def results_schema(
     which several jobs may test), accuracies of frequent, middle and rare classes, the mean accuracy of the
     groups, the metrics of a task other than classification, ``steps``, the primary metric on val after the
     last step (``val_score``) and after twice the steps (``val_score_doubled``, of the seeds that are probed),
-    and the metrics on further test sets, such as ``accuracy.NAME``.
+    the metrics on further test sets, such as ``accuracy.NAME``, and last how much the primary metric there
+    differs from that on ``test``, such as ``accuracy_gap.NAME``.
 
     Args:
         factors: The factors of the study.
@@ -70,15 +71,15 @@ def results_schema(
         | text_columns("teacher_weights")
         | number_columns(LATER)
         | number_columns([*task.metrics, task.of_teacher])
-        | {"steps": pa.int64()}
-        | number_columns(["val_score", "val_score_doubled"])
+        | ({"steps": pa.int64()} | number_columns(["val_score", "val_score_doubled"]))
         | number_columns(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
         | (text_columns("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
         | (
             number_columns(["tuned_length", "tuned_weight_decay"]) | text_columns("tuned_keys")
             if tuned
             else {}
-        ),
+        )
+        | number_columns(f"{task.metrics.gap}.{test}" for test in tests),
     )
 
 
