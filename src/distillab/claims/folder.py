@@ -119,8 +119,7 @@ def tables_of(folder: StudyFolder, tables: Tables) -> ClaimTables:
         task=spec.task_config(),
         margin=spec.evidence.margin,
         confidence=spec.evidence.confidence,
-        contributions=measurements.contributions,
-        further=measurements.contributions_to,
+        contributions=measurements.contributions_to,
         class_changes=class_changes,
     )
 
