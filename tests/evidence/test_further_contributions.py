@@ -15,7 +15,11 @@ from distillab.evidence.gains import PairedDifferences
 from distillab.evidence.level_effects import compute_level_effects
 from distillab.evidence.pairs import Row
 from distillab.evidence.planned_family import planned_tests
+from distillab.evidence.results import write_tables
 from distillab.evidence.schema import read_rows
+from distillab.report import render
+from distillab.report.collect import collect_contents
+from distillab.study.folder import StudyFolder
 from distillab.tasks import Classification
 from support.contributions import metrics_over_examples
 from support.studies import begin, plan, run_here, spec
@@ -23,6 +27,7 @@ from support.studies import begin, plan, run_here, spec
 TASK = Classification()
 SEEDS = 6
 SITES = np.repeat([0, 1], [150, 60])
+OF_GAP = {"method": "kd", "provenance": "full", "metric": "accuracy_gap.conflicting"}
 TESTS = ("aligned", "conflicting", "crossed")
 ENDS = ("gain", "ci_low", "ci_high", "ci_low_same_test", "ci_high_same_test", "p_value", "p_verdict")
 
@@ -117,18 +122,17 @@ def test_a_gap_pairs_examples_of_both_test_sets() -> None:
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Row], set[str]]:
-    """The effects of a study with a spurious cue, and the metrics over whose examples they extend."""
+def marked(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
+    """A finished study with a spurious cue, which declares the gap."""
     factors = {"spurious": {"levels": [0.3, 0.9], "cue": "frame"}}
-    folder = begin(tmp_path_factory.mktemp("marked"), factors=factors, teacher={"provenance": "full"})
+    path = tmp_path_factory.mktemp("marked")
+    folder = begin(path, factors=factors, teacher={"provenance": "full"}, evidence={"contrasts": [OF_GAP]})
     run_here(folder)
-    return read_rows(folder.effects_file), metrics_over_examples(folder)
+    return folder
 
 
-def test_study_has_intervals_for_new_examples_on_every_further_test_set(
-    marked: tuple[list[Row], set[str]],
-) -> None:
-    effects, metrics = marked
+def test_study_has_intervals_for_new_examples_on_every_further_test_set(marked: StudyFolder) -> None:
+    effects, metrics = read_rows(marked.effects_file), metrics_over_examples(marked)
     further = {f"{column}.{test}" for column in ("accuracy", "accuracy_gap") for test in TESTS}
     assert {"accuracy", *further} <= metrics
     gains = {(row["factor.spurious"], row["metric"]): row["gain"] for row in effects if row["n_pairs"]}
@@ -139,10 +143,17 @@ def test_study_has_intervals_for_new_examples_on_every_further_test_set(
         assert (row["ci_low_same_runs"] is not None) == (row["metric"] in metrics), row["metric"]
 
 
-def test_plan_counts_tests_on_the_declared_metric_and_refuses_an_unknown_test_set() -> None:
-    entry = {"method": "kd", "provenance": "full", "metric": "accuracy_gap.conflicting"}
+def test_report_is_about_the_metric_that_is_declared(marked: StudyFolder) -> None:
+    contents = collect_contents(marked, write_tables(marked))
+    assert contents.answer.metric == contents.answered.name == "accuracy_gap.conflicting"
+    page = render(contents)
+    assert "Gains in accuracy gap, conflicting test set, one row per contrast" in page
+    assert "Gains in accuracy, one row per contrast" not in page
+
+
+def test_plan_knows_the_declared_metric_and_its_test_set() -> None:
     keys = {"factors": {"spurious": {"levels": [0.3, 0.9], "cue": "frame"}}}
-    declared = spec(**keys, evidence={"contrasts": [entry, entry | {"difference": "spurious"}]})
+    declared = spec(**keys, evidence={"contrasts": [OF_GAP, OF_GAP | {"difference": "spurious"}]})
     assert planned_tests(declared, plan(**keys).cells) == 3
     with pytest.raises(RequestError, match=r"contrasts.0.metric: unknown test set 'conflict', did you mean"):
-        plan(**keys, evidence={"contrasts": [entry | {"metric": "accuracy_gap.conflict"}]})
+        plan(**keys, evidence={"contrasts": [OF_GAP | {"metric": "accuracy_gap.conflict"}]})
