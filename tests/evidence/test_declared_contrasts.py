@@ -116,11 +116,13 @@ def test_headline_is_about_the_metric_that_is_declared() -> None:
     found = concluded(*entries, of=of)
     counted = [(row["metric"], row["n_tests"]) for row in found.effects if row["n_tests"]]
     assert counted == [("accuracy_gap.conflicting", 2)] * 2
-    told = summarize(found.effects, TASK, declared=True, metric=evidence.declared_metric)
-    assert told.metric == "accuracy_gap.conflicting"
-    assert told.headline.startswith("Distillation (kd) improves accuracy gap, conflicting test set at 1 of 2")
-    assert "worsens it at 1" in told.headline
-    assert (told.decided, told.undecided) == (2, 0)
+    answered = summarize(found.effects, TASK, declared=True, metric=evidence.declared_metric)
+    assert answered.metric == "accuracy_gap.conflicting"
+    assert answered.headline.startswith(
+        "Distillation (kd) improves accuracy gap, conflicting test set at 1 of 2"
+    )
+    assert "worsens it at 1" in answered.headline
+    assert (answered.decided, answered.undecided) == (2, 0)
 
 
 def test_declared_difference_of_early_training_is_marked() -> None:

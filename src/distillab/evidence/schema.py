@@ -69,8 +69,7 @@ def results_schema(
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
         | text_columns("teacher_weights")
-        | number_columns(LATER)
-        | number_columns([*task.metrics, task.of_teacher])
+        | number_columns([*LATER, *task.metrics, task.of_teacher])
         | ({"steps": pa.int64()} | number_columns(["val_score", "val_score_doubled"]))
         | number_columns(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
         | (text_columns("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
