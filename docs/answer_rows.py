@@ -81,6 +81,8 @@ class Series:
         converged: Whether longer training is known not to change the gains.
         tuned: Whether all methods were tuned alike.
         margin: The margin of its verdicts, in points.
+        chosen: How many learning rates were chosen in tuning: one per level, for the method and its baseline.
+        at_end: How many of them are the smallest or the largest that was tried.
     """
 
     study: str
@@ -94,6 +96,8 @@ class Series:
     converged: bool
     tuned: bool
     margin: float = 0.5
+    chosen: int = 0
+    at_end: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class Question:
         literature: The published statement.
         claim: Its id on the page of claims; empty if there is none.
         expected: The sign of the change that the statement implies; 0 if it implies none.
+        declared_late: Studies whose differences between levels were declared after they had run.
     """
 
     name: str
@@ -123,6 +128,7 @@ class Question:
     literature: str = ""
     claim: str = ""
     expected: int = 0
+    declared_late: tuple[str, ...] = ()
 
     def series(self) -> list[Series]:
         """Return what was measured: studies that have converged, or else all, with early training."""
@@ -170,7 +176,24 @@ def of_study(name: str, factor: str, where: Contrast) -> Series | None:
         all(row.get("converged") for row in rows if row["n_pairs"]),
         bool(spec.get("tune")),
         100 * evidence.get("margin", 0.005),
+        *_learning_rates(name, spec, contrast | fixed),
     )
+
+
+def _learning_rates(name: str, spec: JsonObject, contrast: Contrast) -> tuple[int, int]:
+    """Return how many learning rates were chosen for the runs of a contrast, and how many of them are ends of
+    the grid."""
+    path, grid = _table(name, "results"), (spec.get("tune") or {}).get("lr") or []
+    if path is None or len(grid) < 2:
+        return 0, 0
+    columns = {key: value for key, value in contrast.items() if key not in ("method", "baseline", "metric")}
+    methods = (contrast["method"], contrast["baseline"])
+    chosen = {
+        (row["method"], *(value for key, value in row.items() if key.startswith("factor."))): row["tuned_lr"]
+        for row in pq.read_table(path).to_pylist()
+        if row["method"] in methods and _fits(row, columns)
+    }
+    return len(chosen), sum(rate in (min(grid), max(grid)) for rate in chosen.values())
 
 
 def _label(method: str, rows: Sequence[Row]) -> str:

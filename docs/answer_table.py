@@ -21,6 +21,8 @@ from answer_figure import figure
 from answer_rows import ANSWERS, Difference, Point, Question, Series, level_text
 from generated import DOCS, gain_with_interval, replace_block, table, write_or_check
 
+from distillab.printable import counted
+
 PAGE = DOCS / "answer.md"
 FIGURES = DOCS / "images" / "answer"
 HEAD = (
@@ -36,7 +38,8 @@ GROUPS = {
 }
 SAME = {"provenance": "same"}
 BETWEEN = {frozenset({"larger"}): "largest in between", frozenset({"smaller"}): "smallest in between"}
-DIRECTIONS = ("grows", "shrinks", "stays the same", *BETWEEN.values())
+MONOTONIC = ("grows", "shrinks", "stays the same")
+DIRECTIONS = (*MONOTONIC, *BETWEEN.values())
 SIZES = ("size-length", "size-length-mnist", "size-length-usps")
 QUESTIONS = (
     Question(
@@ -157,6 +160,16 @@ QUESTIONS = (
         studies=("bias", "bias-mnist"),
     ),
     Question(
+        *(
+            "cue-gap",
+            "bias",
+            "A stronger shortcut: accuracy where it misleads less that without it",
+            "spurious",
+        ),
+        {"metric": "accuracy_gap.conflicting"},
+        studies=("bias", "bias-mnist"),
+    ),
+    Question(
         *("groups", "bias", "More of the rare group in the data: accuracy of the worst group", "groups"),
         {"metric": "worst_group_accuracy"},
         early="groups",
@@ -166,6 +179,7 @@ QUESTIONS = (
         studies=("teacher-quality", "teacher-quality-mnist"),
         literature="the best teacher depends on the amount of data",
         claim="C5",
+        declared_late=("teacher-quality-mnist",),
     ),
 )
 
@@ -228,8 +242,10 @@ def literature(question: Question, found: str) -> str:
     expected = "grows" if question.expected > 0 else "shrinks"
     if found == expected:
         return f"{link}; agrees"
-    if found in ("grows", "shrinks", "stays the same", *BETWEEN.values()):
+    if found in MONOTONIC:
         return f"{link}; disagrees"
+    if found in BETWEEN.values():
+        return f"{link}; not monotonic here"
     return f"{link}; not decided here"
 
 
@@ -244,7 +260,7 @@ def _cells(question: Question, series: Sequence[Series]) -> list[str]:
         f"{len(sets)}: {', '.join(sets)}",
         "<br>".join(dict.fromkeys(_teacher(each) for each in series)),
         "<br>".join(dict.fromkeys(_length(each) for each in series)),
-        "<br>".join(dict.fromkeys(_tests(each) for each in series)),
+        "<br>".join(dict.fromkeys(_tests(each, question) for each in series)),
         literature(question, found),
     ]
 
@@ -276,13 +292,26 @@ def _teacher(series: Series) -> str:
 
 def _length(series: Series) -> str:
     length = "converged" if series.converged else "early training"
-    return f"{series.steps} steps, {length}, {'tuned' if series.tuned else 'not tuned'}"
+    return f"{series.steps} steps, {length}, {_tuning(series)}"
 
 
-def _tests(series: Series) -> str:
+def _tuning(series: Series) -> str:
+    """Return whether methods were tuned, and how often the chosen learning rate is an end of its grid."""
+    if not series.tuned:
+        return "not tuned"
+    if not series.at_end:
+        return "tuned"
+    return f"tuned ({series.at_end} of {series.chosen} learning rates at an end of the grid)"
+
+
+def _tests(series: Series, question: Question) -> str:
+    """Return over how many tests verdicts are corrected: gains and differences on one metric are a family."""
     change: Difference | None = series.difference
     count = change.tests if change else max(point.tests for point in series.points)
-    return f"{count} {'differences' if change else 'gains'}" if count else "not declared, not corrected"
+    if not count:
+        return "not declared, not corrected"
+    late = ", differences declared after the study had run" if series.study in question.declared_late else ""
+    return f"{counted(count, 'test')} per metric{late}"
 
 
 def files() -> dict[Path, str]:

@@ -10,6 +10,7 @@ from typing import Any
 import answer_rows
 import answer_table
 import factors_table
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,9 @@ from distillab.evidence.verdicts import holm
 from distillab.tasks import Classification
 
 ALPHA = 0.05
+
+
+ANSWERS = sorted(path.stem.removesuffix("-results") for path in answer_rows.ANSWERS.glob("*-results.parquet"))
 
 
 @pytest.mark.parametrize("study", ["corn-leaf-noise", "cifar100-size"])
@@ -93,28 +97,82 @@ def test_every_table_of_a_system_is_on_a_page() -> None:
     assert {name for name in kept if not name.endswith("level-effects")} <= shown
 
 
+def gains_of(effect: Row, runs: list[Row]) -> dict[int, float]:
+    """Return the differences of the pairs of an effect by seed, from the rows of results."""
+    metric = effect["metric"]
+    places = [
+        name for name in ("provenance", "teacher", "student", "setting") if effect.get(name) is not None
+    ]
+    places += [name for name in effect if name.startswith("factor.")]
+    mine = [row for row in runs if row["status"] == "done" and row[metric] is not None]
+    mine = [row for row in mine if all(row[name] == effect[name] for name in places)]
+    by_seed = {
+        method: {row["seed"]: row[metric] for row in mine if row["method"] == method}
+        for method in (effect["method"], effect["baseline"])
+    }
+    after, before = by_seed[effect["method"]], by_seed[effect["baseline"]]
+    return {seed: after[seed] - before[seed] for seed in after if seed in before}
+
+
 @pytest.mark.parametrize(
     "path", sorted(systems_table.TABLES.glob("*-results.parquet")), ids=lambda path: path.stem
 )
 def test_gains_of_systems_follow_from_their_runs(path: Path) -> None:
     """The mean difference of the pairs is the gain of the table of effects, for every method and place."""
-    study = path.stem.removesuffix("-results")
-    runs = [row for row in read_rows(path) if row["status"] == "done"]
+    study, runs = path.stem.removesuffix("-results"), read_rows(path)
     metric = systems_table.primary_of(study)
     for effect in systems_table.rows_of(study, "effects"):
-        if effect["metric"] != metric:
-            continue
-        places = [name for name in ("provenance", "teacher", "student") if effect[name] is not None]
-        places += [name for name in effect if name.startswith("factor.")]
-        mine = [row for row in runs if all(row[name] == effect[name] for name in places)]
-        by_seed = {
-            method: {row["seed"]: row[metric] for row in mine if row["method"] == method}
-            for method in (effect["method"], effect["baseline"])
-        }
-        after, before = by_seed[effect["method"]], by_seed[effect["baseline"]]
-        gains = [after[seed] - before[seed] for seed in after if seed in before]
+        if effect["metric"] == metric:
+            gains = gains_of(effect, runs)
+            assert len(gains) == effect["n_pairs"]
+            assert np.mean(list(gains.values())) == pytest.approx(effect["gain"], abs=1e-9)
+
+
+@pytest.mark.parametrize("study", ANSWERS)
+def test_gains_of_answers_follow_from_their_runs(study: str) -> None:
+    """So they do in the studies of docs/answer.md, on every metric."""
+    runs = read_rows(answer_rows.ANSWERS / f"{study}-results.parquet")
+    effects = read_rows(answer_rows.ANSWERS / f"{study}-effects.parquet")
+    assert effects
+    for effect in effects:
+        gains = gains_of(effect, runs)
         assert len(gains) == effect["n_pairs"]
-        assert sum(gains) / len(gains) == pytest.approx(effect["gain"], abs=1e-9)
+        if gains:
+            assert np.mean(list(gains.values())) == pytest.approx(effect["gain"], abs=1e-9), effect["metric"]
+            assert effect["ci_low"] <= effect["ci_low_same_test"] <= effect["gain"]
+
+
+@pytest.mark.parametrize("study", ANSWERS)
+def test_differences_of_answers_follow_from_their_runs(study: str) -> None:
+    runs = read_rows(answer_rows.ANSWERS / f"{study}-results.parquet")
+    rows = read_rows(answer_rows.ANSWERS / f"{study}-level-effects.parquet")
+    compared = [row for row in rows if row["level"] != "trend" and row["n_pairs"]]
+    assert compared
+    for row in compared:
+        column = f"factor.{row['factor']}"
+        here = gains_of(row, runs)
+        there = gains_of(row | {column: float(row["reference"])}, runs)
+        together = sorted(here.keys() & there.keys())
+        assert len(together) == row["n_pairs"]
+        difference = np.mean([here[seed] - there[seed] for seed in together])
+        assert difference == pytest.approx(row["difference"], abs=1e-9), row["metric"]
+
+
+@pytest.mark.parametrize("study", ANSWERS)
+def test_verdicts_of_answers_are_corrected_together(study: str) -> None:
+    """The declared gains and differences on one metric are one family, whose verdicts are Holm's."""
+    tables = [
+        read_rows(answer_rows.ANSWERS / f"{study}-{kind}.parquet") for kind in ("effects", "level-effects")
+    ]
+    families: dict[str, list[Row]] = defaultdict(list)
+    for row in (row for rows in tables for row in rows if row["p_adjusted"] is not None):
+        families[row["metric"]].append(row)
+    assert "accuracy" in families
+    for rows in families.values():
+        adjusted = holm([row["p_verdict"] for row in rows])
+        for row, p in zip(rows, adjusted, strict=True):
+            assert row["n_tests"] == len(rows)
+            assert row["verdict_family"] == (row["verdict"] if p <= ALPHA else "undecided")
 
 
 def test_answers_and_their_figures_are_up_to_date() -> None:
@@ -170,6 +228,7 @@ def test_a_peak_between_the_ends_is_a_direction_where_the_ends_have_none(
         (-1, "shrinks", "; agrees"),
         (-1, "grows", "; disagrees"),
         (1, "stays the same", "; disagrees"),
+        (-1, "largest in between", "; not monotonic here"),
         (1, "not tested", "; not decided here"),
         (0, "grows", "the statement"),
     ],

@@ -105,6 +105,26 @@ def test_headline_is_the_difference_if_only_differences_are_declared() -> None:
     assert "points larger than at 0 [" in found.headline
 
 
+def test_headline_is_about_the_metric_that_is_declared() -> None:
+    of = rows()
+    for row in of:
+        row["accuracy_gap.conflicting"] = row["accuracy"] - 0.9 - 0.1 * (row["method"] == "kd")
+    entries = [{"method": "kd", "metric": "accuracy_gap.conflicting"}]
+    evidence = EvidenceSpec(contrasts=entries)
+    assert evidence.declared_metric == "accuracy_gap.conflicting"
+    assert EvidenceSpec(contrasts=[*entries, "dkd"]).declared_metric is None
+    found = concluded(*entries, of=of)
+    counted = [(row["metric"], row["n_tests"]) for row in found.effects if row["n_tests"]]
+    assert counted == [("accuracy_gap.conflicting", 2)] * 2
+    answered = summarize(found.effects, TASK, declared=True, metric=evidence.declared_metric)
+    assert answered.metric == "accuracy_gap.conflicting"
+    assert answered.headline.startswith(
+        "Distillation (kd) improves accuracy gap, conflicting test set at 1 of 2"
+    )
+    assert "worsens it at 1" in answered.headline
+    assert (answered.decided, answered.undecided) == (2, 0)
+
+
 def test_declared_difference_of_early_training_is_marked() -> None:
     found = concluded({"method": "kd", "difference": "label_noise"})
     for row in found.effects:
@@ -160,6 +180,8 @@ def study(contrasts: Any, **other: Any) -> StudySpec:
         (["kd", {"method": "kd", "at": 5}], "evidence.contrasts.1.at: 5 is not accepted (allowed: a mapping"),
         ([{"method": "kd", "provenance": "external"}], "unknown provenance 'external'"),
         ([{"method": "kd", "student": "resnet20"}], "unknown student 'resnet20'"),
+        ([{"method": "kd", "metric": "acuracy"}], "evidence.contrasts.0.metric: unknown metric 'acuracy'"),
+        ([{"method": "kd", "metric": "ece.far"}], "evidence.contrasts.0.metric: unknown metric 'ece.far'"),
         ([{"at": {"size": 10}}], "evidence.contrasts.0: key 'method' is missing"),
         ([{"method": "kd", "level": 10}], "evidence.contrasts.0: unknown key 'level'"),
         (3, "evidence.contrasts: contrasts are a list of methods"),
@@ -180,8 +202,10 @@ def test_factor_with_one_level_has_no_difference() -> None:
 
 def test_contrasts_are_written_out_and_read_again() -> None:
     entries = ["kd", {"method": "kd", "at": {"size": 50}, "difference": "size"}]
+    entries.append({"method": "kd", "metric": "accuracy"})
     written = study(entries).canonical()["evidence"]["contrasts"]
-    assert written == [{"method": "kd"}, {"method": "kd", "at": {"size": 50.0}, "difference": "size"}]
+    assert written[:2] == [{"method": "kd"}, {"method": "kd", "at": {"size": 50.0}, "difference": "size"}]
+    assert written[2] == {"method": "kd", "metric": "accuracy"}
     assert study(written).evidence == study(entries).evidence
 
 

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from distillab.errors import RequestError
+from distillab.evidence.contrast import ExampleValues
+from distillab.evidence.measurements import Measurements
 from distillab.evidence.results import write_tables
 from distillab.report.collect import collect_contents
 from distillab.report.page.page import render
 from distillab.study.folder import StudyFolder
+from support.contributions import metrics_over_examples
 from support.recordings import write_spoken
 from support.studies import begin, run_here, spec
 
@@ -64,6 +67,18 @@ def test_paired_students_share_their_recordings(finished: tuple[StudyFolder, lis
     assert all(split is not None for split in groups)
     speakers = [set(split.tolist()) for split in groups if split is not None]
     assert sum(map(len, speakers)) == 5, "no speaker is in two splits"
+
+
+def test_mean_over_speakers_is_one_over_drawn_speakers(
+    finished: tuple[StudyFolder, list[dict[str, Any]]],
+) -> None:
+    folder, rows = finished
+    assert "group_accuracy" in metrics_over_examples(folder)
+    contributions = Measurements(folder).contributions_to("group_accuracy")
+    assert contributions is not None
+    values = contributions(rows[0])
+    assert isinstance(values, ExampleValues)
+    assert values.ids.tolist() == np.unique(folder.dataset.eval["test"].groups).tolist()
 
 
 def test_report_shows_spectrograms_with_players(

@@ -12,6 +12,7 @@ import yaml
 from distillab.cli import execute
 from distillab.evidence.schema import read_rows
 from distillab.study.folder import StudyFolder
+from support.contributions import metrics_over_examples
 from support.radiographs import write_cxr14
 from support.studies import rows_of
 from support.systems import refusal_of_plan, run_by_command, small_form
@@ -69,8 +70,10 @@ def test_gains_and_their_differences_have_intervals(folder: StudyFolder) -> None
         mine = [row for row in effects if row["metric"] == metric and row["baseline"] == "ce"]
         assert {row[LEVEL] for row in mine} == set(LEVELS)
         assert all(row["ci_low"] <= row["gain"] <= row["ci_high"] for row in mine)
-    primary = [row for row in effects if row["metric"] == "macro_auc"]
-    assert all(row["ci_low"] <= row["ci_low_same_test"] for row in primary), "new patients are drawn as well"
+    drawn = [row for row in effects if row["metric"] in ("macro_auc", "macro_auc_positive")]
+    assert all(row["ci_low"] <= row["ci_low_same_test"] for row in drawn), "new patients are drawn as well"
+    assert all(row["ci_low_same_runs"] is not None for row in drawn)
+    assert metrics_over_examples(folder) == {"macro_auc", "macro_auc_positive"}
     differences = read_rows(folder.level_effects_file)
     assert {row["level"] for row in differences if row["metric"] == "macro_auc"} >= set(LEVELS[1:])
 

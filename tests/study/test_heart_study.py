@@ -20,6 +20,7 @@ from distillab.study.planning.outline import make_plan
 from distillab.study.planning.splits import SeedSplits
 from distillab.study.spec.study import read_study
 from distillab.tasks import Classification
+from support.contributions import metrics_over_examples
 from support.recordings import write_tone
 from support.studies import CPU, run_here
 from support.systems import small_form
@@ -143,3 +144,4 @@ def test_sites_are_left_out_one_by_one(drawn: Path) -> None:
     assert {row["factor.groups"] for row in rows} == {"a", "b"}
     for row in rows:
         assert 0 <= row[f"balanced_accuracy.{row['factor.groups']}"] <= 1
+    assert {"balanced_accuracy.a", "balanced_accuracy.b"} <= metrics_over_examples(folder)

@@ -11,6 +11,7 @@ import distillab
 from distillab.evidence.schema import read_rows
 from distillab.report import render
 from distillab.report.collect import collect_contents
+from support.contributions import metrics_over_examples
 from support.recordings import write_cinc2016
 
 
@@ -58,6 +59,13 @@ def test_each_run_has_a_score_per_site(finished: distillab.Finished) -> None:
             assert row["score"] is None, "a site with one class has no balanced accuracy"
         else:
             assert 0 <= row["score"] <= 1
+
+
+def test_mean_over_sites_is_one_over_test_records(finished: distillab.Finished) -> None:
+    assert "group_balanced_accuracy" in metrics_over_examples(finished.folder)
+    for row in finished.tables.effects:
+        if row["metric"] == "group_balanced_accuracy":
+            assert row["ci_low_same_runs"] is not None
 
 
 def test_report_has_scores_per_site_and_the_site_only_baseline(finished: distillab.Finished) -> None:

@@ -60,8 +60,11 @@ def test_columns_of_further_test_sets_read_as_their_metric() -> None:
     assert further.name == "worst_group_accuracy.low_light"
     assert further.title == "Worst group, low light test set"
     assert further.margin == table["worst_group_accuracy"].margin
+    gap = table["accuracy_gap.low_light"]
+    assert (gap.label, gap.margin) == ("accuracy gap, low light test set", table["accuracy"].margin)
+    assert "accuracy_gap.low_light" in table and "accuracy_gap" not in table
     assert "accuracy.low_light" in table and "nll.low_light" not in table
-    for column in ("nll.low_light", "speed", "accuracy2"):
+    for column in ("nll.low_light", "accuracy_gap", "nll_gap.low_light", "speed", "accuracy2"):
         with pytest.raises(KeyError, match=column):
             table[column]
 

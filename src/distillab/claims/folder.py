@@ -119,7 +119,7 @@ def tables_of(folder: StudyFolder, tables: Tables) -> ClaimTables:
         task=spec.task_config(),
         margin=spec.evidence.margin,
         confidence=spec.evidence.confidence,
-        contributions=measurements.contributions,
+        contributions=measurements.contributions_to,
         class_changes=class_changes,
     )
 

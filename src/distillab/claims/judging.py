@@ -31,7 +31,7 @@ from distillab.claims.verdict import (
     least_difference,
 )
 from distillab.errors import RequestError
-from distillab.evidence.contrast import Contributions, RunPair, combination_of
+from distillab.evidence.contrast import FurtherContributions, RunPair, combination_of
 from distillab.evidence.gains import grid_floor, guarded_interval
 from distillab.evidence.harms import ClassHarm
 from distillab.evidence.level_effects import TREND
@@ -57,7 +57,7 @@ class ClaimTables:
         task: The task of the study.
         margin: Its margin.
         confidence: Of its intervals.
-        contributions: What test examples add to the primary metric; None takes them as fixed.
+        contributions: What test examples add to a metric, by its column; None takes them as fixed.
         class_changes: The changes per class; None if they cannot be measured.
 
     Example:
@@ -72,7 +72,7 @@ class ClaimTables:
     task: Task = field(default_factory=Classification)
     margin: float = 0.005
     confidence: float = 0.95
-    contributions: Contributions | None = None
+    contributions: FurtherContributions | None = None
     class_changes: ClassChanges | None = None
 
     def rows_at(
@@ -231,8 +231,8 @@ def _difference(rule: DifferenceRule, tables: ClaimTables) -> RuleFinding:
     if not seeds:
         return RuleFinding(rule.text, "undecided", None, None, None, 0, note="no finished pair")
     weights = (1.0, -1.0)[: len(terms)]
-    contributions = tables.contributions if metric.name == tables.task.primary else None
     paired = [tuple(each[seed] for each in by_seed) for seed in seeds]
+    contributions = tables.contributions(metric.name) if tables.contributions else None
     gain = combination_of(paired, weights, metric, contributions).gain(tables.confidence)
     return _expected(rule.text, gain.gain, (gain.ci_low, gain.ci_high), gain.n_pairs, rule, tables)
 

@@ -71,6 +71,7 @@ class Answer:
         settings: Which settings were compared: tuned ones, and how, or those of the recipe.
         differences: How much gains differ between levels, one sentence per method, factor and setting.
         harms: What distillation harms behind the primary metric, one sentence per method.
+        metric: The column that it is about; empty for the primary metric.
 
     Example:
         >>> Answer("Distillation (kd) improves accuracy.", decided=1).undecided
@@ -92,6 +93,7 @@ class Answer:
     settings: str = ""
     differences: tuple[str, ...] = ()
     harms: tuple[str, ...] = ()
+    metric: str = ""
 
 
 def summarize(
@@ -110,6 +112,7 @@ def summarize(
     declared: bool = False,
     settings: str = "",
     same_views: bool = False,
+    metric: str | None = None,
 ) -> Answer:
     """Return the answer that effect rows give.
 
@@ -133,6 +136,7 @@ def summarize(
         declared: Whether the study declares its contrasts, so that gains and differences are one family.
         settings: Which settings were compared, in a sentence.
         same_views: Whether all seeds have the same views of the examples.
+        metric: The column that the answer is about, by default the primary metric.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -151,6 +155,7 @@ def summarize(
         margin=margin,
         confidence=confidence,
         phrases=phrases,
+        metric=metric,
     )
     tests = tests_made(effects, level_effects, one_family=declared)
     if study.main:
@@ -161,7 +166,7 @@ def summarize(
     else:
         headline = f"No distilled student was compared with {study.plain}."
         answer = Answer(headline, tuple(_findings(study.controls, study)), tests=tests)
-    answer = replace(answer, differences=tuple(level_sentences(level_effects, study)))
+    answer = replace(answer, differences=tuple(level_sentences(level_effects, study)), metric=metric or "")
     if answer.differences and all(row.get("undecided_because") == EXPLORATORY for row in study.main):
         answer = replace(answer, headline=qualified(answer.differences[0], study.main))
     if runs is None or runs.finished:
@@ -188,10 +193,14 @@ def _answer(
         decided,
         undecided=len(study.main) - decided,
         tests=tests,
-        caveats=(*length_caveats(study.main, study.place, study.metric), *confounded, *caveats(study, tests)),
+        caveats=(
+            *length_caveats(study.main, study.place, study.primary),
+            *confounded,
+            *caveats(study, tests),
+        ),
         early=len(of_early_training(study.main)),
-        early_training=early_training(study.main, study.metric, study.margin),
-        long_enough=long_enough(study.main, study.metric, study.margin),
+        early_training=early_training(study.main, study.primary, study.margin),
+        long_enough=long_enough(study.main, study.primary, study.margin),
         settings=settings,
         missing=tuple(what_would_decide(study)),
         harms=tuple(harm_sentences(study)),

@@ -27,6 +27,7 @@ class Comparisons:
         settings: Columns of ``PLACE_COLUMNS`` with more than one value.
         baseline: The method that plain students are trained with.
         metric: The metric that is compared.
+        primary: The primary metric, by which the length of training is judged.
         of_teacher: The column of that metric of the teacher.
         metrics: All metrics of the task.
         margin: The margin of practical equivalence of ``metric``.
@@ -42,6 +43,7 @@ class Comparisons:
     settings: list[str]
     baseline: str
     metric: Metric
+    primary: Metric
     of_teacher: str
     metrics: MetricTable
     margin: float
@@ -72,16 +74,19 @@ def compare(
     margin: float,
     confidence: float,
     phrases: Phrases = PHRASES,
+    metric: str | None = None,
 ) -> Comparisons:
-    """Return the comparisons of effect rows on the primary metric; ``margin`` is the one the study sets.
+    """Return the comparisons of effect rows on a metric, by default the primary one; ``margin`` is the one
+    the study sets.
 
     Their ``verdict`` is the one that holds together with those of all comparisons (``verdict_family``), where
     the table has it; ``verdict_alone`` keeps that of the row. Of a study that declares contrasts, only those
     are compared, if any of them are gains.
     """
-    metric = task.metrics[task.primary]
+    primary = task.metrics[task.primary]
+    compared = task.metrics[metric or task.primary]
     effects = [row | {"verdict": family_verdict(row), "verdict_alone": row["verdict"]} for row in effects]
-    rows = [row for row in effects if row["metric"] == metric.name and row["baseline"] == baseline]
+    rows = [row for row in effects if row["metric"] == compared.name and row["baseline"] == baseline]
     declared = [row for row in rows if row.get("undecided_because") != EXPLORATORY]
     rows = declared or rows
     return Comparisons(
@@ -91,10 +96,11 @@ def compare(
         factors=[name for name in factor_columns(rows) if len({row.get(name) for row in rows}) > 1],
         settings=[name for name in PLACE_COLUMNS if len({row.get(name) for row in rows}) > 1],
         baseline=baseline,
-        metric=metric,
+        metric=compared,
+        primary=primary,
         of_teacher=task.of_teacher,
         metrics=task.metrics,
-        margin=metric.margin_for(margin),
+        margin=compared.margin_for(margin),
         alpha=round(1.0 - confidence, 10),
         phrases=phrases,
         tested="identities" if task.draws_classes else "test examples",

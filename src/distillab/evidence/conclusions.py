@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from distillab.evidence.contrast import Contributions
+from distillab.evidence.contrast import Contributions, FurtherContributions
 from distillab.evidence.effects import contrast_rows
 from distillab.evidence.families import adjust
 from distillab.evidence.judging import Judging
@@ -41,6 +41,7 @@ def compute_conclusions(
     *,
     looks: Sequence[Look] = (),
     contributions: Contributions | None = None,
+    further: FurtherContributions | None = None,
     references: Mapping[str, Level] | None = None,
 ) -> Conclusions:
     """Return the gains of a study and their differences between levels.
@@ -54,6 +55,7 @@ def compute_conclusions(
         evidence: How conclusions are drawn.
         looks: The looks of a study with sequential stopping.
         contributions: What test examples add to the primary metric.
+        further: What they add to other metrics.
         references: The reference level by factor.
 
     Raises:
@@ -67,7 +69,9 @@ def compute_conclusions(
         >>> [row["method"] for row in compute_conclusions(rows, Classification(), EvidenceSpec()).effects]
         ['kd']
     """
-    judging = Judging(task, evidence.baselines, evidence.margin, evidence.confidence, looks, contributions)
+    judging = Judging(
+        task, evidence.baselines, evidence.margin, evidence.confidence, looks, contributions, further
+    )
     effects, gains = contrast_rows(rows, judging)
     level_effects, differences = level_rows(rows, judging, references or {})
     alpha = 1.0 - evidence.confidence
@@ -100,6 +104,7 @@ def _declares(contrasts: Sequence[ContrastSpec], row: Row) -> bool:
         and entry.difference == row.get("factor")
         and entry.provenance in (None, row.get("provenance"))
         and entry.student in (None, row.get("student"))
+        and entry.metric in (None, row["metric"])
         and all(row.get(f"{FACTOR}{name}") == level for name, level in entry.at.items())
         for entry in contrasts
     )

@@ -60,12 +60,63 @@ def values_of_groups(values: FloatArray, groups: npt.NDArray[np.int64]) -> Examp
     return ExampleValues(sums * (len(sums) / len(values)), names)
 
 
+def values_of_strata(values: FloatArray, groups: npt.NDArray[np.int64]) -> FloatArray:
+    """Return what each test example adds to the mean over groups of a metric, each group counted once.
+
+    Examples are drawn within their group, and the groups are fixed: another study would test as many examples
+    of the same ones. So groups are strata, and what differs between them is not part of the variance. In a
+    group of n_g examples of mean m_g, an example of value v adds ``M + N / (G n_g) (v - m_g)``, with G groups
+    of N examples in all and M the mean of their means (Cochran, Sampling Techniques, 1977, chapter 5).
+
+    Args:
+        values: What each example adds to the metric of its group, float64 ``[N]``, whose mean over the group
+            is the metric there.
+        groups: The group of each, int64 ``[N]``.
+
+    Returns:
+        float64 ``[N]``, whose mean is the mean over groups.
+
+    Example:
+        >>> values_of_strata(np.array([1.0, 0.0, 1.0]), np.array([7, 7, 9])).tolist()
+        [1.125, 0.375, 0.75]
+    """
+    _, places, sizes = np.unique(groups, return_inverse=True, return_counts=True)
+    means = np.bincount(places, weights=values) / sizes
+    weights = len(values) / (len(sizes) * sizes)
+    contributions: FloatArray = means.mean() + weights[places] * (values - means[places])
+    return contributions
+
+
+def values_of_gap(far: ExampleValues, near: ExampleValues) -> ExampleValues:
+    """Return what each test example adds to the difference of a metric between two test sets.
+
+    An example of both sets, such as an image with and without a cue, adds what it adds to one less what it
+    adds to the other; an example of one set adds to that alone.
+
+    Args:
+        far: What the examples of one test set add to the metric.
+        near: What those of the other add; their mean is subtracted.
+
+    Example:
+        >>> same = ExampleValues(np.array([1.0, 0.0]), np.array([4, 6]))
+        >>> values_of_gap(same, ExampleValues(np.array([1.0, 1.0]), np.array([6, 4]))).values.tolist()
+        [0.0, -1.0]
+    """
+    ids, places = np.unique(np.concatenate([far.ids, near.ids]), return_inverse=True)
+    values = np.full(len(ids), far.values.mean() - near.values.mean())
+    for sign, each, at in ((1, far, places[: len(far.ids)]), (-1, near, places[len(far.ids) :])):
+        values[at] += sign * len(ids) / len(each.ids) * (each.values - each.values.mean())
+    return ExampleValues(values, ids)
+
+
 FEWEST_IDENTITIES = 5
 """With fewer tested identities, intervals hold for these alone."""
 
 Contributions = Callable[[Row], FloatArray | ExampleValues]
-"""What each test example adds to the primary metric of the run of a row. Bare values, float64 ``[m]``, are
-those of the same examples for all runs."""
+"""What each test example adds to a metric of the run of a row. Bare values, float64 ``[m]``, are those of
+the same examples for all runs."""
+FurtherContributions = Callable[[str], Contributions | None]
+"""The contributions to a metric other than the primary one, by its column; None where they are not known."""
 
 
 def covering_draws(contributions: Contributions, task: Task, test: Examples) -> Contributions | None:
@@ -88,7 +139,7 @@ def differences_of(
     Args:
         paired: (distilled, plain) rows, at least one pair.
         metric: The metric.
-        contributions: For the primary metric, to cover new test examples. None takes them as fixed.
+        contributions: Those to the metric, to cover new test examples. None takes them as fixed.
 
     Example:
         >>> from distillab.tasks import Classification
@@ -114,7 +165,7 @@ def combination_of(
         paired: For each seed one pair per term, in the order of the weights.
         weights: The weight of each term.
         metric: The metric.
-        contributions: For the primary metric, to cover new test examples. None takes them as fixed.
+        contributions: Those to the metric, to cover new test examples. None takes them as fixed.
 
     Example:
         >>> from distillab.tasks import Classification

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from distillab.evidence.contrast import Contributions, differences_of
+from distillab.evidence.contrast import Contributions, FurtherContributions, differences_of
 from distillab.evidence.families import FamilyTest, TestKey, adjust
 from distillab.evidence.judging import Judging
 from distillab.evidence.pairs import Row, SeedRows, by_cell, cell_columns, finite_value, pairs
@@ -50,6 +50,7 @@ def compute_effects(
     confidence: float = 0.95,
     looks: Sequence[Look] = (),
     contributions: Contributions | None = None,
+    further: FurtherContributions | None = None,
 ) -> list[Row]:
     """Return all contrasts of a study as rows of ``effects.parquet``.
 
@@ -74,7 +75,8 @@ def compute_effects(
             of the look at which it stopped, or of the last complete one, and two further columns
             ``confidence`` and ``look`` (null before the first).
         contributions: What test examples add to the primary metric, so that its intervals and verdicts cover
-            new test examples. Of other metrics, and without it, test examples are taken as fixed.
+            new test examples.
+        further: What they add to other metrics. Where it is not known, test examples are taken as fixed.
 
     Returns:
         Effect rows, by cell in order of appearance, the primary metric first. ``gain`` is distilled - plain,
@@ -97,7 +99,7 @@ def compute_effects(
         >>> effect["metric"], effect["n_pairs"], round(effect["gain"], 3), effect["verdict"]
         ('accuracy', 2, 0.035, 'undecided')
     """
-    judging = Judging(task, baselines, margin, confidence, looks, contributions)
+    judging = Judging(task, baselines, margin, confidence, looks, contributions, further)
     table, tests = contrast_rows(rows, judging)
     adjust(tests, 1.0 - confidence)
     return table

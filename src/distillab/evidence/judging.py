@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from distillab.errors import unknown_name
-from distillab.evidence.contrast import Contributions
+from distillab.evidence.contrast import Contributions, FurtherContributions
 from distillab.evidence.families import verdict_level
 from distillab.evidence.gains import PairedDifferences
 from distillab.evidence.pairs import Row
@@ -28,6 +28,7 @@ class Judging:
         confidence: Nominal coverage of the intervals.
         looks: The looks of a study with sequential stopping.
         contributions: What test examples add to the primary metric.
+        further: What they add to other metrics.
     """
 
     task: Task
@@ -36,6 +37,7 @@ class Judging:
     confidence: float = 0.95
     looks: Sequence[Look] = ()
     contributions: Contributions | None = None
+    further: FurtherContributions | None = None
 
     @property
     def primary(self) -> Metric:
@@ -55,8 +57,10 @@ class Judging:
         return [self.primary, *(self.task.metrics[name] for name in others)]
 
     def contributions_to(self, metric: Metric) -> Contributions | None:
-        """Return what test examples add to a metric; None unless it is the primary one."""
-        return self.contributions if metric.name == self.task.primary else None
+        """Return what test examples add to a metric; None where it is not known, so that they are fixed."""
+        if metric.name == self.task.primary:
+            return self.contributions
+        return self.further(metric.name) if self.further else None
 
     def columns(
         self, differences: PairedDifferences | None, metric: Metric, confidence: float | None = None

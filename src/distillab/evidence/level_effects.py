@@ -10,7 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from distillab.evidence.contrast import Contributions, RunPair, combination_of, shared_examples
+from distillab.evidence.contrast import (
+    Contributions,
+    FurtherContributions,
+    RunPair,
+    combination_of,
+    shared_examples,
+)
 from distillab.evidence.effects import contrasts, test_key
 from distillab.evidence.families import FamilyTest, adjust
 from distillab.evidence.judging import Judging
@@ -61,6 +67,7 @@ def compute_level_effects(
     confidence: float = 0.95,
     looks: Sequence[Look] = (),
     contributions: Contributions | None = None,
+    further: FurtherContributions | None = None,
     references: Mapping[str, Level] | None = None,
 ) -> list[Row]:
     """Return how much each gain differs between levels, as rows of ``level_effects.parquet``.
@@ -87,6 +94,7 @@ def compute_level_effects(
             which every level has, whatever the results were.
         contributions: What test examples add to the primary metric; those that both levels test on are
             paired.
+        further: What they add to other metrics.
         references: The reference level by factor; by default the first that occurs.
 
     Returns:
@@ -109,7 +117,7 @@ def compute_level_effects(
         >>> row["factor"], row["level"], row["reference"], round(row["difference"], 3), row["n_pairs"]
         ('label_noise', '0.4', '0', 0.08, 5)
     """
-    judging = Judging(task, baselines, margin, confidence, looks, contributions)
+    judging = Judging(task, baselines, margin, confidence, looks, contributions, further)
     table, tests = level_rows(rows, judging, references or {})
     adjust(tests, 1.0 - confidence)
     return table

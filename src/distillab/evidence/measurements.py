@@ -9,10 +9,17 @@ from functools import lru_cache
 import numpy as np
 
 from distillab.artefacts import LOGITS, VAL, RunRecord, load_logits
-from distillab.data.examples import Examples
+from distillab.data.examples import Examples, Indices
 from distillab.data.targets import Targets
-from distillab.evidence.contrast import ExampleValues, values_of_groups
+from distillab.evidence.contrast import (
+    Contributions,
+    ExampleValues,
+    values_of_gap,
+    values_of_groups,
+    values_of_strata,
+)
 from distillab.evidence.convergence import ValCurve
+from distillab.evidence.draws import FloatArray
 from distillab.evidence.group_scores import scores_by_group
 from distillab.evidence.pairs import Row, level_columns
 from distillab.evidence.tuning import setting_columns
@@ -25,7 +32,7 @@ from distillab.study.planning.conditions import PRIMARY, Condition, Roles
 from distillab.tasks.arrays import Logits
 from distillab.training.teachers.class_mapping import to_student_classes
 
-MOST_LOADED = 256  # runs whose contributions are kept in memory
+MOST_LOADED = 1024  # contributions of a run to a metric that are kept in memory
 
 
 class Measurements:
@@ -85,7 +92,27 @@ class Measurements:
         In data that are split by group the groups are what is drawn, and in verification the identities: then
         it is what each of them adds. Their mean is the metric.
         """
-        return self._loaded(row["run_id"])
+        return self._loaded(row["run_id"], self.task.primary)
+
+    def contributions_to(self, metric: str) -> Contributions | None:
+        """Return what test examples add to a metric, as :meth:`contributions` does for the primary one.
+
+        That is known of the primary metric on further test sets (``METRIC.NAME``), such as those of single
+        groups, of its difference from that on the primary one (``METRIC_gap.NAME``), of its mean over groups,
+        and of it on a part of the test examples.
+
+        Args:
+            metric: The column of the metric.
+
+        Returns:
+            None for other metrics, such as the minimum over groups, and where identities are what is drawn.
+        """
+        task = self.task
+        on_test = metric.partition(".")[0] in (task.primary, task.metrics.gap)
+        known = on_test or metric in (task.group_mean, *task.parts)
+        if not known or (task.draws_classes and metric != task.primary):
+            return None
+        return lambda row: self._loaded(row["run_id"], metric)
 
     def teacher_contributions(self, row: Row) -> ExampleValues | None:
         """Return the same of the teacher of a row; None without outputs of a teacher."""
@@ -146,20 +173,73 @@ class Measurements:
 
     # -- inside ---------------------------------------------------------------------------------------------
 
-    def _contributions_of(self, run: str) -> ExampleValues:
-        return self._values_of(run, self._logits("student", run)[f"{PRIMARY}.last"])
+    def _contributions_of(self, run: str, metric: str) -> ExampleValues:
+        column, _, further = metric.partition(".")
+        if column == self.task.metrics.gap:
+            return self._values_of_gap(run, further)
+        name = further or PRIMARY
+        logits = self._logits("student", run)[f"{name}.last"]
+        if metric == self.task.group_mean:
+            return self._values_over_groups(run, logits)
+        test = self._tests(self._cell_of[run])[name]
+        if metric in self.task.parts:
+            part = np.flatnonzero(self.task.part_of(metric, test.targets))
+            logits, test = logits[part], test.select(part)
+        alone = name != PRIMARY and test.groups is not None and len(np.unique(test.groups)) == 1
+        return self._values_on(test, logits, groups_drawn=self._draws_groups and not alone)
 
     def _values_of(self, run: str, logits: Logits) -> ExampleValues:
         """Return what the test examples of a run add to the primary metric of some logits."""
-        test = self._tests(self._cell_of[run])[PRIMARY]
+        return self._values_on(self._tests(self._cell_of[run])[PRIMARY], logits, self._draws_groups)
+
+    @property
+    def _draws_groups(self) -> bool:
+        """Whether groups of examples, such as patients, are drawn, and not single examples."""
+        return self.folder.spec.source().split_by == "group"
+
+    def _values_on(self, test: Examples, logits: Logits, groups_drawn: bool) -> ExampleValues:
+        """Return what the examples of a test set add to the primary metric, or the units that they form."""
         found = self.task.contributions(logits, test.targets)
+        known = test.targets.labelled
         if self.task.draws_classes:
-            return values_of_groups(found, test.targets.values[test.targets.labelled])
-        by_group = self.folder.spec.source().split_by == "group"
-        units = test.groups if by_group and test.groups is not None else test.wholes
-        if units is None:
-            return ExampleValues(found, test.ids[test.targets.labelled])
-        return values_of_groups(found, units[test.targets.labelled])
+            return values_of_groups(found, test.targets.values[known])
+        units = test.groups if groups_drawn and test.groups is not None else test.wholes
+        return (
+            ExampleValues(found, test.ids[known]) if units is None else values_of_groups(found, units[known])
+        )
+
+    def _values_of_gap(self, run: str, name: str) -> ExampleValues:
+        """Return what test examples add to the primary metric on a further test set less that on the primary
+        one."""
+        tests, logits = self._tests(self._cell_of[run]), self._logits("student", run)
+        far, near = (
+            self._values_on(tests[each], logits[f"{each}.last"], self._draws_groups)
+            for each in (name, PRIMARY)
+        )
+        if not np.isin(tests[name].ids, tests[PRIMARY].ids).any():
+            far = replace(far, ids=-1 - far.ids)  # groups of other examples may have the same numbers
+        return values_of_gap(far, near)
+
+    def _values_over_groups(self, run: str, logits: Logits) -> ExampleValues:
+        """Return what test examples add to the mean over groups of the primary metric.
+
+        Groups that are drawn, such as patients, each add their own metric. Groups that are fixed, such as
+        sites, are strata in which examples are drawn; see :func:`values_of_strata`.
+        """
+        test = self._tests(self._cell_of[run])[PRIMARY]
+        assert test.groups is not None
+        within, places = list[FloatArray](), list[Indices]()
+        for group in np.unique(test.groups):
+            here = np.flatnonzero(test.groups == group)
+            within.append(self.task.contributions(logits[here], test.targets.take(here)))
+            places.append(here)
+        if self._draws_groups:
+            return ExampleValues(np.array([each.mean() for each in within]), np.unique(test.groups))
+        ordered = np.concatenate(places)
+        found = values_of_strata(np.concatenate(within), test.groups[ordered])
+        if test.wholes is None:
+            return ExampleValues(found, test.ids[ordered])
+        return values_of_groups(found, test.wholes[ordered])
 
     def _row(self, cell: Cell) -> Row:
         row: Row = {
@@ -213,7 +293,7 @@ class Measurements:
             test, last = tests[PRIMARY], logits[f"{PRIMARY}.last"]
             val = _for_thresholds(logits, self._val(cell).targets) if self.task.has_thresholds else None
             measured = self.task.measure(last, test.targets, groups=test.groups, val=val)
-            of_further_tests, worst = self._further(logits, tests)
+            of_further_tests, worst = self._further(logits, tests, measured[self.task.primary])
             if test.groups is None:
                 measured[self.task.worst_group] = worst
             self._measured[run] = {
@@ -246,9 +326,11 @@ class Measurements:
     def _logits(self, kind: str, run: str) -> dict[str, Logits]:
         return dict(load_logits(self.folder.store.folder(kind, run) / LOGITS))
 
-    def _further(self, logits: Mapping[str, Logits], tests: Mapping[str, Examples]) -> tuple[Row, float]:
+    def _further(
+        self, logits: Mapping[str, Logits], tests: Mapping[str, Examples], score: float
+    ) -> tuple[Row, float]:
         """Return the metrics on the further test sets of a condition, and the primary metric of the worst
-        group of any of them (NaN without groups)."""
+        group of any of them (NaN without groups); ``score`` is that on the primary test set."""
         found: Row = {}
         worst = float("nan")
         for name, test in tests.items():
@@ -262,7 +344,10 @@ class Measurements:
                 worst = float(np.fmin(worst, worst_here))
                 if len(by_group) > 1:
                     found[f"{self.task.worst_group}.{name}"] = worst_here
-        self.further_tests |= dict.fromkeys(name for name in tests if name != PRIMARY)
+        names = [name for name in tests if name != PRIMARY]
+        self.further_tests |= dict.fromkeys(names)
+        primary, gap = self.task.primary, self.task.metrics.gap
+        found |= {f"{gap}.{name}": found[f"{primary}.{name}"] - score for name in names}
         return found, worst
 
     def _by_frequency(self, cell: Cell, logits: Logits, test: Examples) -> Row:

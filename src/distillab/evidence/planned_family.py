@@ -16,9 +16,10 @@ _SEEDS = 2  # the number of seeds does not change that of tests
 
 
 def planned_tests(spec: StudySpec, cells: Iterable[Cell]) -> int:
-    """Return how many comparisons on the primary metric are corrected together; 0 if no gain is among them.
+    """Return how many comparisons are corrected together; 0 if no gain is among them.
 
-    They are counted by the code that will correct them, on runs whose scores are made up.
+    They are those on the primary metric, or on that which the declared contrasts name. They are counted by
+    the code that will correct them, on runs whose scores are made up.
 
     Args:
         spec: The study.
@@ -38,9 +39,10 @@ def planned_tests(spec: StudySpec, cells: Iterable[Cell]) -> int:
     task, baseline = spec.task_config(), spec.evidence.baselines[0]
     if not any(cell.method == baseline for cell in planned):
         return 0
+    metrics = dict.fromkeys([task.primary, *(each.metric for each in spec.evidence.contrasts if each.metric)])
     scores = _scores({cell.run_id for cell in planned})
     found = compute_conclusions(
-        [_row(cell, task.primary, scores[cell.run_id]) for cell in planned],
+        [_row(cell, metrics, scores[cell.run_id]) for cell in planned],
         task,
         spec.evidence.model_copy(update={"baselines": (baseline,)}),
         references=reference_levels(spec.factor_levels()),
@@ -58,7 +60,7 @@ def _scores(runs: set[str]) -> dict[str, float]:
     return dict(zip(sorted(runs), rng.random(len(runs)).tolist(), strict=True))
 
 
-def _row(cell: Cell, metric: str, score: float) -> Row:
+def _row(cell: Cell, metrics: Iterable[str], score: float) -> Row:
     """Return the result row that a cell would have."""
     return {
         "run_id": cell.run_id,
@@ -69,5 +71,5 @@ def _row(cell: Cell, metric: str, score: float) -> Row:
         "method": cell.method,
         "seed": cell.seed,
         "status": "done",
-        metric: score,
+        **dict.fromkeys(metrics, score),
     }

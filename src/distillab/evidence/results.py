@@ -76,6 +76,7 @@ def write_tables(folder: StudyFolder) -> Tables:
         spec.evidence,
         looks=looks_of(folder),
         contributions=covering_draws(measurements.contributions, task, folder.dataset.eval[PRIMARY]),
+        further=measurements.contributions_to,
         references=reference_levels(spec.factor_levels()),
     )
     add_convergence(

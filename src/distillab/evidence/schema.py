@@ -42,7 +42,8 @@ def results_schema(
     which several jobs may test), accuracies of frequent, middle and rare classes, the mean accuracy of the
     groups, the metrics of a task other than classification, ``steps``, the primary metric on val after the
     last step (``val_score``) and after twice the steps (``val_score_doubled``, of the seeds that are probed),
-    and the metrics on further test sets, such as ``accuracy.NAME``.
+    the metrics on further test sets, such as ``accuracy.NAME``, and last how much the primary metric there
+    differs from that on ``test``, such as ``accuracy_gap.NAME``.
 
     Args:
         factors: The factors of the study.
@@ -68,17 +69,16 @@ def results_schema(
         | {"params": pa.int64(), "macs": pa.int64(), "epochs": pa.int64(), "train_seconds": pa.float64()}
         | {"n_test": pa.int64(), "n_unlabelled": pa.int64(), "teacher_run": pa.string()}
         | text_columns("teacher_weights")
-        | number_columns(LATER)
-        | number_columns([*task.metrics, task.of_teacher])
-        | {"steps": pa.int64()}
-        | number_columns(["val_score", "val_score_doubled"])
+        | number_columns([*LATER, *task.metrics, task.of_teacher])
+        | ({"steps": pa.int64()} | number_columns(["val_score", "val_score_doubled"]))
         | number_columns(f"{name}.{test}" for test in tests for name in task.metrics.per_test)
         | (text_columns("setting") | {"tuned_lr": pa.float64(), "tuned_steps": pa.int64()} if tuned else {})
         | (
             number_columns(["tuned_length", "tuned_weight_decay"]) | text_columns("tuned_keys")
             if tuned
             else {}
-        ),
+        )
+        | number_columns(f"{task.metrics.gap}.{test}" for test in tests),
     )
 
 
@@ -237,9 +237,10 @@ def effects_schema(factors: Factors, task: Task, *, looks: bool = False, tuned: 
     After the promised columns stand ``plain_mean``, ``distilled_mean``, ``teacher_accuracy``, ``n_tests``
     (distinct tests in the family that ``p_adjusted`` corrects for), the teacher's primary metric of a task
     other than classification, ``undecided_because``, the reason why there is no verdict, the interval for the
-    same test examples (``ci_low`` and ``ci_high`` of the primary metric are for new ones), the number of
-    teachers behind the pairs, the p-value of the verdict, and the verdict after correction; then whether both
-    arms are trained to the end (:func:`distillab.evidence.lengths.add_convergence`), and the interval for the
+    same test examples (``ci_low`` and ``ci_high`` of the primary metric, and of those made of it, are for new
+    ones), the number of teachers behind the pairs, the p-value of the verdict, and the verdict after
+    correction; then whether both arms are trained to the end
+    (:func:`distillab.evidence.lengths.add_convergence`), and the interval for the
     same trained networks on new test examples.
 
     Args:

@@ -71,6 +71,7 @@ class BalancedClassification(Classification):
     primary: ClassVar[str] = "balanced_accuracy"
     metrics: ClassVar[MetricTable] = BALANCED_METRICS
     worst_group: ClassVar[str] = "worst_group_balanced_accuracy"
+    group_mean: ClassVar[str] = "group_balanced_accuracy"
 
     class_weights: Annotated[
         Literal["none", "balanced"] | tuple[float, ...], AfterValidator(_positive_weights)

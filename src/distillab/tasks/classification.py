@@ -97,6 +97,7 @@ class Classification(Task):
         "class_accuracy", "accuracy of the class", "Accuracy of the class", counts_examples=True
     )
     worst_group: ClassVar[str] = "worst_group_accuracy"
+    group_mean: ClassVar[str] = "group_accuracy"
 
     def head_width(self, classes: int) -> int:
         """Return ``classes``."""

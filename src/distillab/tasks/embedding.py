@@ -69,6 +69,7 @@ class EmbeddingTask(Classification):
         "class_map", "mean average precision of the class", "Retrieval mAP of the class"
     )
     worst_group: ClassVar[str] = "worst_group_map"
+    group_mean: ClassVar[str] = ""
     searches: ClassVar[bool] = True
     judges_embeddings: ClassVar[bool] = True
     extra_columns: ClassVar[int] = 2

@@ -70,11 +70,13 @@ class Metric:
 class MetricTable(Mapping[str, Metric]):
     """Metrics of a task by column, in order.
 
-    ``COLUMN.TEST`` is a column measured on the further test set TEST; it reads as COLUMN does.
+    ``COLUMN.TEST`` is a column measured on the further test set TEST; it reads as COLUMN does. So is
+    ``PRIMARY_gap.TEST``, the primary metric there less that on the primary test set: negative where a network
+    is worse there, and better the larger it is.
 
     Args:
         metrics: The metrics of the primary test set.
-        per_test: The columns that are also measured on every further test set.
+        per_test: The columns that are also measured on every further test set, the primary metric first.
 
     Raises:
         KeyError: When indexed, for a column that the task does not measure.
@@ -95,18 +97,27 @@ class MetricTable(Mapping[str, Metric]):
         if column in self._metrics:
             return self._metrics[column]
         name, dot, test = column.partition(".")
-        if not dot or name not in self.per_test:
+        if not dot or name not in (*self.per_test, self.gap):
             raise KeyError(column)
-        metric, place = self._metrics[name], f"{test.replace('_', ' ')} test set"
+        place = f"{test.replace('_', ' ')} test set"
+        metric = self._metrics[self.per_test[0] if name == self.gap else name]
+        if name == self.gap:
+            metric = replace(metric, label=f"{metric.label} gap", title=f"{metric.title} gap")
         return replace(
             metric, name=column, label=f"{metric.label}, {place}", title=f"{metric.title}, {place}"
         )
+
+    @property
+    def gap(self) -> str:
+        """The column, before the name of a further test set, of the primary metric there less that on the
+        primary test set; empty if nothing is measured on further test sets."""
+        return f"{self.per_test[0]}_gap" if self.per_test else ""
 
     def __contains__(self, column: object) -> bool:
         if not isinstance(column, str):
             return False
         name, dot, _ = column.partition(".")
-        return column in self._metrics or (bool(dot) and name in self.per_test)
+        return column in self._metrics or (bool(dot) and name in (*self.per_test, self.gap))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._metrics)
@@ -125,4 +136,4 @@ class MetricTable(Mapping[str, Metric]):
     def of_further_tests(self, rows: Iterable[Mapping[str, object]]) -> list[str]:
         """Return the columns of result rows measured on further test sets, in order of appearance."""
         found = dict.fromkeys(key for row in rows for key in row if "." in key)
-        return [key for key in found if key.partition(".")[0] in self.per_test]
+        return [key for key in found if key.partition(".")[0] in (*self.per_test, self.gap)]

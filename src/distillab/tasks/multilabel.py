@@ -14,7 +14,7 @@ from torch import Tensor
 from distillab.canonical import JsonObject
 from distillab.data.targets import UNLABELLED, LabelSets, Targets
 from distillab.errors import RequestError
-from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
+from distillab.tasks.arrays import Flags, GroupArray, LabelArray, Logits, Values
 from distillab.tasks.classification_metrics import thirds
 from distillab.tasks.losses import bernoulli_kl, binary_cross_entropy
 from distillab.tasks.metric import Metric, MetricTable
@@ -114,6 +114,7 @@ class MultiLabel(Task):
     class_noun: ClassVar[str] = "label"
     class_metric: ClassVar[Metric] = _quality("label_auc", "AUC of the label", "AUC of the label")
     worst_group: ClassVar[str] = "worst_group_auc"
+    parts: ClassVar[tuple[str, ...]] = ("macro_auc_positive",)
     has_thresholds: ClassVar[bool] = True
 
     uncertain: Literal["ignore", "ones", "zeros"] = "ignore"
@@ -185,6 +186,11 @@ class MultiLabel(Task):
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the macro AUC within each group."""
         return group_aucs(logits, targets.values, groups, self.min_positives)
+
+    def part_of(self, metric: str, targets: Targets) -> Flags:
+        """Return which examples have a label, bool ``[N]``."""
+        having: Flags = (targets.values == 1).any(axis=1)
+        return having
 
     def undefined_classes(self, targets: Targets) -> int:
         """Return how many labels too few examples have, or lack, to be counted."""

@@ -13,7 +13,7 @@ from distillab.canonical import JsonObject
 from distillab.data.targets import Targets
 from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.registry import Registry
-from distillab.tasks.arrays import GroupArray, LabelArray, Logits, Values
+from distillab.tasks.arrays import Flags, GroupArray, LabelArray, Logits, Values
 from distillab.tasks.metric import Metric, MetricTable
 from distillab.tasks.mixed_labels import Mixed
 
@@ -31,6 +31,8 @@ class Task(BaseModel, ABC):
         class_noun: The noun for what :meth:`per_class` is about, such as ``class`` or ``label``.
         class_metric: The metric that :meth:`per_class` returns.
         worst_group: The column of the primary metric of the worst group.
+        group_mean: The column of its mean over the groups; empty if the task has none.
+        parts: Columns of the primary metric on a part of the test examples; see :meth:`part_of`.
         has_thresholds: Whether :meth:`measure` selects decision thresholds on val, so that outputs for val
             are stored.
         searches: Whether outputs are judged by what their embeddings retrieve from the training set.
@@ -62,6 +64,8 @@ class Task(BaseModel, ABC):
     class_noun: ClassVar[str] = "class"
     class_metric: ClassVar[Metric]
     worst_group: ClassVar[str]
+    group_mean: ClassVar[str] = ""
+    parts: ClassVar[tuple[str, ...]] = ()
     has_thresholds: ClassVar[bool] = False
     searches: ClassVar[bool] = False
     judges_embeddings: ClassVar[bool] = False
@@ -223,6 +227,10 @@ class Task(BaseModel, ABC):
     def defined_per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
         """Return the primary metric within each group, NaN where it is undefined there."""
         return self.per_group(logits, targets, groups)
+
+    def part_of(self, metric: str, targets: Targets) -> Flags:
+        """Return which examples a column of :attr:`parts` is the primary metric of, bool ``[N]``."""
+        raise ValueError(f"{metric!r} is no metric of a part of the examples")
 
     @abstractmethod
     def undefined_classes(self, targets: Targets) -> int:

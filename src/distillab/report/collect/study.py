@@ -167,6 +167,7 @@ def _answer(folder: StudyFolder, tables: Tables, phrases: Phrases, tuning: Tunin
         declared=bool(spec.evidence.contrasts),
         settings=tuning.sentence if tuning else UNTUNED,
         same_views=spec.has_shared_views,
+        metric=spec.evidence.declared_metric,
     )
     warnings = tuning.warnings if tuning else ()
     return replace(answer, caveats=(*answer.caveats, *missing_controls(spec), *warnings))

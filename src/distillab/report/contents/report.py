@@ -46,7 +46,8 @@ class ReportContents:
         answer: The first screen.
         created: When the report was made, as text.
         version: Version of distillab.
-        task: The task of the study; its primary metric is that of verdict counts, forest plot and curves.
+        task: The task of the study; its primary metric is that of curves, and of verdict counts and forest
+            plot unless the answer is about another one.
         baseline: The method of the plain students. Contrasts with other baselines are folded below the
             forest plot and are in its table.
         pairs: Teacher and student, the most important pair first.
@@ -137,6 +138,11 @@ class ReportContents:
     def primary(self) -> Metric:
         """The metric on which conclusions rest."""
         return self.task.metrics[self.task.primary]
+
+    @property
+    def answered(self) -> Metric:
+        """The metric that the answer is about: the primary one, or the one that the study declares."""
+        return self.task.metrics[self.answer.metric or self.task.primary]
 
     @property
     def controls(self) -> frozenset[str]:

@@ -228,12 +228,12 @@ def _add_reference(figure: go.Figure, metric: Metric, margin: Number, limits: li
 
 
 def forests(contents: ReportContents) -> tuple[list[Plot], bool]:
-    """Return the forest plots of the primary metric, and whether an interval exceeds them.
+    """Return the forest plots of the metric of the answer, and whether an interval exceeds them.
 
     There is one plot per dataset, pair, provenance and baseline; with very many rows, one per method. The
     later ones, and those against another baseline than the report's, are folded.
     """
-    metric, margin = contents.primary, contents.statistics.margin
+    metric, margin = contents.answered, contents.statistics.margin
     effects = [effect for effect in contents.effects if effect.metric == metric.name]
     naming = Naming.of(effect.place for effect in effects)
     limits, clipped = x_range(

@@ -111,7 +111,7 @@ def write_report(contents: ReportContents, path: Path | str) -> None:
 
 
 def _context(contents: ReportContents) -> dict[str, object]:
-    task, primary = contents.task, contents.primary
+    task, primary = contents.task, contents.answered
     on_primary = [effect for effect in contents.effects if effect.metric == primary.name]
     naming = Naming.of(panel.place for panel in contents.class_panels)
     forest, clipped = forests(contents)
@@ -199,8 +199,8 @@ def _sections(contents: ReportContents) -> dict[str, object]:
 
 
 def _level_table(contents: ReportContents) -> Table:
-    effects = [effect for effect in contents.level_effects if effect.metric == contents.primary.name]
-    return tables.level_effects_table(effects, contents.primary)
+    effects = [effect for effect in contents.level_effects if effect.metric == contents.answered.name]
+    return tables.level_effects_table(effects, contents.answered)
 
 
 def _on_baseline(contents: ReportContents) -> list[Effect]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 from distillab.canonical import Canonical
 from distillab.data.dataset import Dataset
 from distillab.data.examples import Examples
+from distillab.errors import unknown_name
 from distillab.factors import Manipulation, apply_factor
 from distillab.study.design import CheckRecord, ConditionRecord
 from distillab.study.job import TrainSet
 from distillab.study.job_parts import RunSeeds, SetDigests
-from distillab.study.planning.conditions import Condition, Conditions, Roles
+from distillab.study.planning.conditions import PRIMARY, Condition, Conditions, Roles
 from distillab.study.planning.context import PlanContext
 from distillab.study.planning.external_teacher import given_teacher
 from distillab.study.planning.lengths import Lengths, taught_sets
 from distillab.study.planning.planned_recipe import PlannedRecipe
 from distillab.study.planning.splits import SeedSplits
+from distillab.study.spec.study import StudySpec
 
 FACTORS_KEPT = 32  # applications of a factor: conditions next to each other share all but the last of them
 
@@ -120,16 +122,30 @@ def expand(context: PlanContext, seeds: Sequence[int] | None = None) -> Iterator
         seeds: The seeds; by default those of the study.
 
     Raises:
-        RequestError: A level that the data cannot reach, roles that do not fit each other, or a training set
-            that cannot be the database of a task that searches one.
+        RequestError: A level that the data cannot reach, roles that do not fit each other, a training set
+            that cannot be the database of a task that searches one, or a declared contrast on a test set that
+            there is not.
     """
     dataset, step = context.dataset, lru_cache(FACTORS_KEPT)(apply_factor)
     splits = SeedSplits(context.spec, dataset)
     conditions = Conditions(dataset, step, given_teacher(context.spec, dataset), splits.of_seed)
+    tests = dict[str, None]()
     for number, seed in enumerate(context.spec.seed_list if seeds is None else seeds):
         for chain in itertools.product(*context.levels):
             condition = Condition(chain, seed)
-            yield _replicate(context, condition, conditions.roles(condition), number)
+            roles = conditions.roles(condition)
+            tests |= dict.fromkeys(roles.eval)
+            yield _replicate(context, condition, roles, number)
+    _check_declared(context.spec, tests)
+
+
+def _check_declared(spec: StudySpec, tests: Collection[str]) -> None:
+    """Raise RequestError if a declared contrast names a further test set that no condition has."""
+    further = [name for name in tests if name != PRIMARY]
+    for number, entry in enumerate(spec.evidence.contrasts):
+        name = (entry.metric or "").partition(".")[2]
+        if tests and name and name not in further:
+            raise unknown_name("test set", name, further, where=f"evidence.contrasts.{number}.metric")
 
 
 def _replicate(context: PlanContext, condition: Condition, roles: Roles, number: int) -> Replicate:

@@ -55,6 +55,7 @@ class _ContrastReader:
         self._methods = [label for label in labels if label != spec.evidence.baselines[0]]
         self._provenances = spec.teacher.provenance
         self._students = [student.label for student in spec.student_entries]
+        self._metrics = spec.task_config().metrics
 
     def read(self, entry: ContrastSpec) -> ContrastSpec:
         method = canonical_method(entry.method)
@@ -63,6 +64,7 @@ class _ContrastReader:
         _require("factor", difference, self._several, "difference")
         _require("provenance", entry.provenance, self._provenances, "provenance")
         _require("student", entry.student, self._students, "student")
+        _require("metric", entry.metric, self._metrics, "metric")
         at: dict[str, Level] = {}
         for name, written in canonical_keys(entry.at, self._levels).items():
             _require("factor", name, self._levels, "at")

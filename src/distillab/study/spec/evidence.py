@@ -34,6 +34,7 @@ class ContrastSpec(BaseModel):
             of gains.
         provenance: What the teacher learned from; by default any.
         student: The name of the student; by default any.
+        metric: The column of the metric, such as ``accuracy_gap.conflicting``; by default any.
 
     Example:
         >>> ContrastSpec(method="kd", at={"size": 25}).difference is None
@@ -47,6 +48,7 @@ class ContrastSpec(BaseModel):
     difference: str | None = None
     provenance: str | None = None
     student: str | None = None
+    metric: str | None = None
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, dumped: SerializerFunctionWrapHandler) -> JsonObject:
@@ -90,6 +92,18 @@ class EvidenceSpec(NumericConfig):
     contrasts: tuple[ContrastSpec, ...] = ()
     probes: Annotated[int, Field(ge=0, strict=True)] | Literal["auto"] = "auto"
     probed_methods: tuple[str, ...] = ()
+
+    @property
+    def declared_metric(self) -> str | None:
+        """The metric that headlines are about: the one that all declared contrasts name; None if they do not.
+
+        Example:
+            >>> entry = {"method": "kd", "metric": "accuracy_gap.conflicting"}
+            >>> EvidenceSpec(contrasts=[entry]).declared_metric
+            'accuracy_gap.conflicting'
+        """
+        named = {entry.metric for entry in self.contrasts}
+        return named.pop() if len(named) == 1 else None
 
     @field_validator("baselines")
     @classmethod
