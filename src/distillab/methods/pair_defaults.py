@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from distillab.methods.spec import MethodSpec, written
+from distillab.methods.spec import MethodSpec
+from distillab.methods.value_text import written
 from distillab.models.input_transforms import split_input_size
 from distillab.models.stems import split_stem
 

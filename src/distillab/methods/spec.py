@@ -15,6 +15,7 @@ from distillab.errors import RequestError, unknown_name, validation_error
 from distillab.methods.combined import Combined
 from distillab.methods.method import Method, Need, Pair, Requirements, TeacherKind, methods
 from distillab.methods.user_methods import UserMethod, is_user_method, load_user_method
+from distillab.methods.value_text import written
 
 ACCEPTED = (
     "a method's name such as kd, one with settings such as {kd: {temperature: 2}}, a sum such as "
@@ -232,20 +233,6 @@ class MethodSpec:
         if spec.own is None or spec.own.digest != values["code"]:
             raise RequestError("the code of a method has changed since the study was planned", where=entry)
         return spec
-
-
-def written(value: Any) -> str:
-    """Return a value in its shortest exact form, as in YAML: 2.0 is 2, and tuples are lists without quotes.
-
-    Example:
-        >>> written(2.0), written(("masks", "towers"))
-        ('2', '[masks, towers]')
-    """
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(written, value))}]"
-    return str(value)
 
 
 def parse_method(entry: Any, where: str, base: Path | None = None) -> MethodSpec:

@@ -20,10 +20,11 @@ def heart_sounds() -> Iterator[str]:
     teacher, student = percent(plain["teacher_score"]), percent(plain["score"])
     yield f"the teacher has {teacher} % and the plain student {student} %"
     yield f"{points(plain, ('difference', 'ci_low', 'ci_high'))} points, is {plain['verdict']}"
-    within = gain("heart-sounds", LABELS, "group_balanced_accuracy")
-    yield f"the change is {points(within)} and {within['verdict_family']}"
+    within = {name: gain("heart-sounds", name, "group_balanced_accuracy") for name in (T7, LABELS)}
+    assert {row["verdict_family"] for row in within.values()} == {"undecided"}
+    yield f"the change is {points(within[T7])} points, with most of it on the labels {points(within[LABELS])}"
     [line] = [line for line in both_classes("heart-sounds").splitlines() if f"`{T7}`" in line]
-    yield f"changes the mean by {line.split(' | ')[3]} points"
+    yield f"without that site the change is {line.split(' | ')[3]} points"
     plain_means, means = new_site_means("ce"), [*new_site_means(T7), *new_site_means(LABELS)]
     (low, at), (high, other) = min(plain_means), max(plain_means)
     yield f"between {percent(low)} % at {at} and {percent(high)} % at {other}"

@@ -13,7 +13,7 @@ from distillab.evidence.wording import Phrases
 from distillab.factors import Factor, Level, Role, Steps, describe_label_quality, level_text
 from distillab.methods import MethodSpec
 from distillab.methods.pair_defaults import for_pair
-from distillab.methods.spec import written
+from distillab.methods.value_text import written
 from distillab.modalities.views import Views
 from distillab.report.contents.question import DatasetView, FactorView, MethodView, RecipeLine, RoleView
 from distillab.spelling import american
