@@ -33,7 +33,7 @@ def test_all_rare_classes_are_named_at_once(tmp_path: Path) -> None:
     with pytest.raises(RequestError) as caught:
         load_dataset(Folder(path=tmp_path / "data"))
     message = str(caught.value)
-    assert message.startswith("30 classes have too few examples to be split into train, test, val: ")
+    assert "/data: 30 classes have too few examples to be split into train, test, val: " in message
     assert "'rare00' has 1 example, 'rare01' has 1 example," in message
     assert message.endswith(
         "and 25 more (allowed: at least 3 different examples per class, or"

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from distillab.artefacts import write_atomically
 from distillab.errors import RequestError
+from distillab.parquet_files import read_parquet
 
 BASE_VERSION = 1
 """Version of the two tables. Columns are added without a new version, never renamed with the same one."""
@@ -182,8 +183,7 @@ def read_part(path: Path, table: str) -> pa.Table:
     if not path.is_file():
         raise RequestError("there is no such table of an evidence base", where=str(path))
     try:
-        with path.open("rb") as file:
-            found = pq.read_table(file, use_threads=False)
+        found = read_parquet(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise RequestError("this is not a Parquet file", where=str(path)) from error
     facts = found.schema.metadata or {}

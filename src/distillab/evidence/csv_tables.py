@@ -6,6 +6,7 @@ from pathlib import Path
 
 from distillab.artefacts import write_atomically
 from distillab.evidence.schema import read_rows
+from distillab.parquet_files import read_parquet
 from distillab.study.folder import StudyFolder
 
 
@@ -26,7 +27,6 @@ def write_csv(folder: StudyFolder) -> list[Path]:
         []
     """
     import pyarrow.csv
-    import pyarrow.parquet
 
     written = []
     for table in (folder.results_file, folder.effects_file):
@@ -34,6 +34,6 @@ def write_csv(folder: StudyFolder) -> list[Path]:
             path = table.with_suffix(".csv")
             with write_atomically(path) as draft:
                 read_rows(table)  # is refused if it is damaged
-                pyarrow.csv.write_csv(pyarrow.parquet.read_table(table, use_threads=False), draft)
+                pyarrow.csv.write_csv(read_parquet(table), draft)
             written.append(path)
     return written

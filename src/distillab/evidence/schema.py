@@ -23,6 +23,7 @@ from distillab.evidence.table_schema import (
     text_columns,
 )
 from distillab.integrity import SEAL, check_seal, sealed
+from distillab.parquet_files import read_parquet
 from distillab.printable import printable
 from distillab.tasks import Classification, Task
 
@@ -370,8 +371,7 @@ def read_rows(path: Path) -> list[Row]:
     try:
         content = path.read_bytes()
         check_seal(path, content)
-        # Without threads: those of Arrow may outlive Python, whose exit code is 134 then.
-        table = pq.read_table(BytesIO(content), use_threads=False)
+        table = read_parquet(content)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise RequestError(

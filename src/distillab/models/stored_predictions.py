@@ -20,6 +20,7 @@ from distillab.canonical import JsonObject
 from distillab.errors import RequestError
 from distillab.models.black_box import BlackBox
 from distillab.models.output_checks import sums_to_one
+from distillab.parquet_files import read_parquet
 
 NAME_COLUMNS: Final = (
     *("file", "file_name", "filename", "files", "path", "image_path", "filepath", "image"),
@@ -291,12 +292,10 @@ def _read_npz(path: Path) -> ReadColumns:
 
 def _read_parquet(path: Path) -> ReadColumns:
     import pyarrow as pa
-    import pyarrow.parquet as pq
     from pyarrow import types
 
     try:
-        with path.open("rb") as file:
-            table = pq.read_table(file, use_threads=False)
+        table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise RequestError(f"cannot be read ({reason})", where=str(path), allowed=ALLOWED_TABLES) from error

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from distillab.data.raw import StoredBytes, regular_file
+from distillab.parquet_files import open_parquet
 from distillab.sources.listed_files import file_below
 
 # A few threads read a column in order: at most this many rows and row groups lie between two of them.
@@ -33,8 +33,8 @@ class ImageColumn:
         """Return one entry per image, in order."""
         cells: list[ImageCell] = []
         for file, path in enumerate(self._paths):
-            with path.open("rb") as opened:  # Arrow refuses paths that are not UTF-8
-                facts = pq.read_metadata(opened)
+            with open_parquet(path) as opened:
+                facts = opened.metadata
             for group in range(facts.num_row_groups):
                 rows = range(facts.row_group(group).num_rows)
                 cells += [ImageCell(self, file, group, row) for row in rows]
@@ -54,7 +54,7 @@ class ImageColumn:
         with self._lock:
             if (file, group) not in self._kept:
                 self._evict()
-                with self._paths[file].open("rb") as data, pq.ParquetFile(data) as opened:
+                with open_parquet(self._paths[file]) as opened:
                     table = opened.read_row_group(group, columns=[self._column], use_threads=False)
                 self._kept[file, group] = table.column(0)
             self._kept.move_to_end((file, group))

@@ -21,7 +21,7 @@ from distillab.data.raw import Progress
 from distillab.data.splits import carve, carve_groups
 from distillab.data.targets import Labels
 from distillab.errors import DiskFullError, RequestError
-from distillab.modalities import modalities
+from distillab.modalities import Decoded, modalities
 from distillab.printable import printable
 from distillab.sources.changes import first_path
 from distillab.sources.checks import (
@@ -38,7 +38,7 @@ from distillab.sources.folder_tree import describe_left_out
 from distillab.sources.held_out import hold_out_classes, identities_of
 from distillab.sources.near_copies import near_leaks
 from distillab.sources.rare_classes import held_in_train, settle_rare_classes
-from distillab.sources.source import Source
+from distillab.sources.source import RawSplits, Source
 from distillab.sources.tabulated import (
     LEFT_OUT,
     TEST,
@@ -122,8 +122,7 @@ def _loaded(
     progress: Progress | None,
     on_files: Callable[[Sequence[Any], Sequence[str], Indices], None] | None,
 ) -> Dataset:
-    with reading_source(source):
-        raw = source.read().without(source.unused_splits)
+    raw = _read(source)
     table, notes = select_classes(tabulate(raw), source.classes)
     table, more = labelled(table)
     notes += more
@@ -171,13 +170,20 @@ def _loaded(
         {"test": splits[TEST]},
         report,
         statistics_of=modalities[source.modality].statistics,
-        originals=None
-        if decoded.originals is None
-        else Originals(table.ids, decoded.originals, decoded.facts),
+        originals=_originals(table, decoded),
         copies=_copies(table, codes) if "val" in carved else {},
         names_of=partial(names_in, source),
         boxes=_boxes(table, source),
     )
+
+
+def _read(source: Source) -> RawSplits:
+    with reading_source(source):
+        return source.read().without(source.unused_splits)
+
+
+def _originals(table: ExampleTable, decoded: Decoded) -> Originals | None:
+    return None if decoded.originals is None else Originals(table.ids, decoded.originals, decoded.facts)
 
 
 def names_in(source: Source) -> tuple[Indices, Sequence[str]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from distillab.data import storage
 from distillab.data.raw import regular_file
 from distillab.errors import RequestError, unknown_name
 from distillab.modalities.image.formats import image_extensions
+from distillab.parquet_files import open_parquet, read_parquet
 from distillab.sources.cells import ImageColumn
 from distillab.sources.columns import choose_image_column, column_images, is_text
 from distillab.sources.listed_files import ListedFiles, file_below
@@ -149,8 +149,8 @@ def _cells(paths: list[Path], image: str, split: str) -> TableItems:
 
 def _schema(path: Path) -> pa.Schema:
     try:
-        with regular_file(path).open("rb") as file:  # Arrow refuses paths that are not UTF-8
-            return pq.read_schema(file)
+        with open_parquet(regular_file(path)) as file:
+            return file.schema_arrow
     except (OSError, pa.ArrowInvalid) as error:
         raise RequestError(f"cannot be read: {error}", where=str(path), allowed="a Parquet file") from None
 
@@ -163,8 +163,7 @@ def _table(paths: list[Path], columns: list[str], split: str, labels: list[str])
                 unknown = unknown_name("column", column, names, where=str(path))
                 raise lacks_labels(unknown, split) if split != "train" and column in labels else unknown
         try:
-            with path.open("rb") as file:
-                tables.append(pq.ParquetFile(file).read(columns=columns, use_threads=False))
+            tables.append(read_parquet(path, columns))
         except (OSError, pa.ArrowException) as error:
             raise RequestError(
                 f"cannot be read: {error}", where=str(path), allowed="a Parquet file"

@@ -30,6 +30,7 @@ from distillab.factors.targets.cache_key import CacheKey
 from distillab.factors.targets.dynamics import mean_confidence
 from distillab.factors.targets.orders import herding, k_centre
 from distillab.modalities.embedding import embed
+from distillab.parquet_files import read_parquet
 from distillab.sources.source import SourcePath
 
 _Floats = npt.NDArray[np.float64]
@@ -181,7 +182,7 @@ def _scores_in(path: Path, ids: Indices) -> _Floats:
     place = "selection.scores"
     try:
         if path.suffix == ".parquet":
-            table = pa.parquet.read_table(path, use_threads=False)
+            table = read_parquet(path)
         else:
             table = pa.csv.read_csv(path)
     except (OSError, pa.ArrowInvalid) as error:
