@@ -45,6 +45,7 @@ OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "docs/systems.md": systems.fragments,
     "docs/systems/chinese-text.md": sounds_and_texts.chinese_text,
     "docs/systems/heart-sounds.md": sounds_and_texts.heart_sounds,
+    "docs/systems/multi-exit-alexnet.md": systems.alexnet,
 }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import systems_table
 
+from distillab.models import InputSpec, build_model, count_macs, count_parameters
 from support.figures.tables import Record, records
 from support.source_tree import ROOT
 
@@ -31,6 +32,19 @@ def study_fragments(page: str) -> Iterator[str]:
     """Yield the lines of the tables of a page of docs/systems/ that follow from tables of its studies."""
     for content in systems_table.blocks((ROOT / page).read_text(encoding="utf-8")).values():
         yield from content.splitlines()
+
+
+def alexnet() -> Iterator[str]:
+    """Yield the sizes of AlexNet and of its student without exits, for the study's images."""
+    inputs = InputSpec.square(3, 32)
+    sizes = {}
+    for name in ("alexnet", "alexnet_dsc"):
+        network = build_model(name, classes=20, inputs=inputs)
+        sizes[name] = count_parameters(network), count_macs(network, inputs) / 1e6
+    (params, macs), (small_params, small_macs) = sizes.values()
+    yield f"The teacher has {params:,} parameters and {macs:.2f} million multiply-accumulates"
+    yield f"the student without exits {small_params:,} and {small_macs:.2f} million"
+    yield f"{params / small_params:.1f} times fewer parameters and {macs / small_macs:.1f} times fewer operations"
 
 
 def arm_rows() -> Iterator[str]:
