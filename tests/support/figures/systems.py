@@ -44,7 +44,8 @@ def alexnet() -> Iterator[str]:
     (params, macs), (small_params, small_macs) = sizes.values()
     yield f"The teacher has {params:,} parameters and {macs:.2f} million multiply-accumulates"
     yield f"the student without exits {small_params:,} and {small_macs:.2f} million"
-    yield f"{params / small_params:.1f} times fewer parameters and {macs / small_macs:.1f} times fewer operations"
+    fewer = params / small_params, macs / small_macs
+    yield "{:.1f} times fewer parameters and {:.1f} times fewer operations".format(*fewer)
 
 
 def arm_rows() -> Iterator[str]:
