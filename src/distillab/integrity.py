@@ -91,9 +91,7 @@ def mark_store(root: Path) -> None:
         distillab.integrity.DamagedFileError: ...digests.json: is missing ...
     """
     root.mkdir(parents=True, exist_ok=True)
-    (root / DIGESTS).write_text(
-        json.dumps({"hash": "xxh3_64", "block": BLOCK, "files": {}}), encoding="utf-8"
-    )
+    _write(root, {})
 
 
 def write_digests(folder: Path) -> None:

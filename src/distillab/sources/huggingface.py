@@ -92,6 +92,8 @@ class HuggingFace(TableSource, ImageSource):
                 loaded = datasets.load_from_disk(self.path)
             else:
                 loaded = datasets.load_dataset(self.path, name=self.config)
+            for each in [loaded] if isinstance(loaded, datasets.Dataset) else loaded.values():
+                each.data.validate(full=True)  # reading a damaged Arrow file ends the process
         except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
             raise RequestError(f"cannot be loaded: {error}", where=self.path) from None
         if isinstance(loaded, datasets.Dataset):
