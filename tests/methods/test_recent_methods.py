@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import Mixed, Pair, build_method, parse_method
+from distillab.methods.features.kdpp import ClassMeans
 from distillab.methods.features.wkd_features import moments_over_space
 from distillab.methods.logits.abkd import alpha_beta_divergence
 from distillab.methods.logits.wkd_logits import transport_cost
@@ -229,6 +230,45 @@ def test_ickd_has_its_golden_value() -> None:
         gram_s, gram_t = (unit(f.reshape(2, -1) @ f.reshape(2, -1).T) for f in (f_s, f_t))
         total += ((gram_s - gram_t) ** 2).sum() / 2 / N
     assert found["ickd"].item() == pytest.approx(2.5 * total)
+
+
+def test_kdpp_has_its_golden_value() -> None:
+    method = make("kdpp")
+    student, teacher = Outputs(STUDENT, STUDENT_EMBEDDING), Outputs(TEACHER, TEACHER_EMBEDDING)
+    method.embed = nn.Identity()
+    found = method(student, teacher, batch(progress=1 / 24))
+    kd = kl(softmax(Z_T, 4), softmax(Z_S, 4)).mean()
+    assert found["kd"].item() == pytest.approx(0.5 * 16 * kd)
+    means = np.stack([E_T[y == Y].sum(0) for y in LABELS.tolist()])
+    along = (E_S * means).sum(1) / np.linalg.norm(means, axis=1)
+    longest = np.maximum(np.linalg.norm(E_S, axis=1), np.linalg.norm(E_T, axis=1))
+    assert found["direction"].item() == pytest.approx(2 * (1 - along / longest).mean())
+
+
+def test_kdpp_is_zero_for_a_long_embedding_in_that_direction() -> None:
+    method = make("kdpp")
+    method.embed = nn.Identity()
+    same = torch.ones(N, D)
+    teacher = Outputs(TEACHER, same)
+    terms = [method(Outputs(STUDENT, factor * same), teacher, batch()) for factor in (0.5, 1.0, 3.0)]
+    assert [found["direction"].item() for found in terms] == pytest.approx([1.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_kdpp_averages_the_embeddings_of_a_class_over_batches() -> None:
+    means = ClassMeans(classes=2, width=2)
+    means(torch.tensor([[1.0, 0.0], [5.0, 5.0]]), torch.tensor([0, 1]))
+    found = means(torch.tensor([[0.0, 1.0]]), torch.tensor([0]))
+    torch.testing.assert_close(found, torch.full((1, 2), 0.5**0.5))
+
+
+def test_kdpp_leaves_out_examples_without_a_label() -> None:
+    labels = LABELS.clone()
+    labels[1:] = -1
+    method = make("kdpp")
+    found = method(outputs(STUDENT_RAW), outputs(TEACHER_RAW), replace(batch(), labels=labels))
+    labels[0] = -1
+    none = method(outputs(STUDENT_RAW), outputs(TEACHER_RAW), replace(batch(), labels=labels))
+    assert found["direction"].item() > 0 and none["direction"].item() == 0
 
 
 def test_srd_has_its_golden_value() -> None:
