@@ -89,7 +89,8 @@ class NormAndDirection(Method):
         s, e_t, labels = s[known], e_t[known], labels[known]
         along = (s * self.means(e_t, labels)).sum(1)
         longest = torch.maximum(s.norm(dim=1), e_t.norm(dim=1)).clamp(min=torch.finfo(s.dtype).tiny)
-        return (1 - along / longest).sum() / max(len(s), 1)
+        total: Tensor = (1 - along / longest).sum()
+        return total / max(len(s), 1)
 
 
 class ClassMeans(nn.Module):
