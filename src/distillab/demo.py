@@ -30,6 +30,7 @@ def quick_study() -> Study:
     """
     path = quickstart_file()
     values = {**read_study_yaml(path), **QUICK}
+    del values["tune"]
     values["recipe"] = {**values["recipe"], "steps": QUICK_STEPS}
     values["teacher"] = {**values["teacher"], "recipe": {"steps": QUICK_STEPS}}
     return Study.of(parse_study(values, path.parent, path.name))
