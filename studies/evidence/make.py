@@ -19,7 +19,7 @@ from distillab.base.design import Design, read_design
 from distillab.base.estimate import estimate
 from distillab.base.evidence_base import packaged
 from distillab.base.making import OutFolder
-from distillab.base.packaging import pack
+from distillab.base.packaging import pack, unpack
 from distillab.errors import RequestError
 
 HERE = Path(__file__).parent
@@ -43,8 +43,10 @@ def main() -> int:
     if options.contexts:
         designs = [design.first(options.contexts) for design in designs]
     try:
+        base = options.into or packaged()
+        unpack(base, out)  # what ships is not made again
         if options.pack:
-            print(pack(out, options.into or packaged()))
+            print(pack(out, base))
         elif options.plan:
             print(*(estimate(design, out, options.workers) for design in designs), sep="\n")
         else:

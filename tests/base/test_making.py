@@ -16,7 +16,7 @@ from distillab.base import read
 from distillab.base.crew import make_slice
 from distillab.base.evidence_base import CONTEXTS, RUNS
 from distillab.base.making import OutFolder, Slice
-from distillab.base.packaging import pack
+from distillab.base.packaging import pack, unpack
 from distillab.base.schema import PREDICTORS
 from distillab.errors import RequestError
 from support.evidence_design import write_design
@@ -59,6 +59,20 @@ def test_contexts_are_made_packed_and_read(tmp_path: Path) -> None:
         assert all(np.isfinite(row[f"predictor.{name}"]) for name in PREDICTORS)
         assert row["profile.images"] == row["n_train"]
         assert row["teacher_params"] > 0
+
+
+def test_making_goes_on_from_packed_files(tmp_path: Path) -> None:
+    pack(make(tmp_path, contexts=1, tuned=True), tmp_path / "base")
+    elsewhere = OutFolder(tmp_path / "elsewhere")
+    assert unpack(tmp_path / "base", elsewhere) == 1
+    assert unpack(tmp_path / "base", elsewhere) == 0, "what is there stays as it is"
+    pack(elsewhere, tmp_path / "again")
+    for name in (CONTEXTS, RUNS):
+        assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "base" / name).read_bytes()
+    design = write_design(tmp_path, contexts=2, tuned=True)
+    part = Slice(design, elsewhere, elsewhere.prepare(design), FAR)
+    part.run()
+    assert part.made == [design.name(1)]
 
 
 def test_what_a_context_leaves_behind_is_small(tmp_path: Path) -> None:

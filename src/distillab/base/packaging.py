@@ -1,4 +1,4 @@
-"""From the parts of single contexts to the two files that ship with the package."""
+"""From the parts of single contexts to the two files that ship with the package, and back."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from distillab.base.evidence_base import CONTEXTS, RUNS
-from distillab.base.making import OutFolder
+from distillab.base.making import OutFolder, write_rows
+from distillab.base.rows import ContextRows
 from distillab.base.schema import (
+    PROFILE,
     contexts_schema,
     most_bytes,
     profile_keys,
@@ -90,3 +93,30 @@ def pack(out: OutFolder, folder: Path) -> Packed:
         failed=states.count("failed") + states.count("diverged"),
         size=size,
     )
+
+
+def unpack(folder: Path, out: OutFolder) -> int:
+    """Write the parts of the contexts in two packed files, so that making goes on where they end.
+
+    Parts that exist stay as they are. :func:`pack` of the parts gives the same two files again.
+
+    Args:
+        folder: Where the files are. If there are none, nothing is written.
+        out: Where contexts are made.
+
+    Returns:
+        The number of parts that were written.
+
+    Raises:
+        RequestError: A file is not the table that it should be.
+    """
+    if not (folder / CONTEXTS).is_file():
+        return 0
+    contexts = read_part(folder / CONTEXTS, "contexts").to_pylist()
+    missing = [row for row in contexts if not out.is_made(row["context"])]
+    runs = read_part(folder / RUNS, "runs")
+    for row in missing:
+        known = {key: value for key, value in row.items() if value is not None or not key.startswith(PROFILE)}
+        of_context = runs.filter(pc.equal(runs.column("context"), row["context"])).to_pylist()
+        write_rows(ContextRows(known, of_context), out.part(row["context"]))
+    return len(missing)
