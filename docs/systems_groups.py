@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from generated import gain_with_interval, table
+from generated import table
 from systems_rows import (
     mean_of_runs,
-    over_seeds,
     percent,
     points,
     primary_of,
@@ -64,7 +63,7 @@ def group_rules(train: Examples, test: Examples, task: Task, left_out: Sequence[
     for name in ("", *left_out):
         others = train.select(np.flatnonzero(train.groups != test.group_names.index(name))) if name else train
         logits = one_hot[classes_by_group(others, balanced=balanced)[test.groups]]
-        scores = task.defined_per_group(logits, test.targets, test.groups)
+        scores = task.per_group(logits, test.targets, test.groups)
         rows += [
             {
                 "left_out": name,
@@ -156,22 +155,6 @@ def by_group(study: str) -> str:
         )
     )
     return table(("group", "test examples", ALONE, *(f"`{name}`, %" for name in methods)), lines)
-
-
-def both_classes(study: str) -> str:
-    """Return the gains in the mean over the groups whose score is defined, each counted once."""
-    rows = rows_of(study, "groups")
-    [baseline] = _declared(study)[0]
-    plain = _means_by_seed(rows, baseline)
-    lines = []
-    for method in dict.fromkeys(row["method"] for row in rows):
-        after = _means_by_seed(rows, method)
-        if method != baseline:
-            gain = over_seeds([after[seed] - plain[seed] for seed in after])
-            shown = gain_with_interval(*(100 * value for value in gain))
-            scores = (percent(float(np.mean(list(each.values())))) for each in (plain, after))
-            lines.append((f"`{method}`", *scores, shown, str(len(after))))
-    return table(("method", "plain, %", "distilled, %", "gain, points", "pairs"), lines)
 
 
 def new_sites(study: str) -> str:

@@ -24,7 +24,6 @@ from scipy import stats
 from systems_groups import (
     ALONE,
     RULE,
-    both_classes,
     by_group,
     group_rules,
     left_out_of,
@@ -354,7 +353,6 @@ KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "levels": ("level-effects", levels),
     "teachers": ("against-teacher", teachers),
     "new-sites": ("effects", new_sites),
-    "both-classes": ("groups", both_classes),
     "recalls": ("effects", recalls),
     "selection": ("results", selection),
     "leakage": ("results", leakage),

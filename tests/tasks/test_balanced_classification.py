@@ -56,6 +56,17 @@ def test_sensitivity_is_the_recall_of_the_second_class(seed: int) -> None:
     assert found["group_balanced_accuracy"] == pytest.approx(np.mean(by_group))
 
 
+def test_groups_of_one_class_have_no_balanced_accuracy() -> None:
+    logits, groups = np.eye(2)[[0, 1, 0, 0]], np.array([4, 4, 7, 7])
+    targets = Labels(np.array([0, 1, 1, 1]), classes=2)
+    by_group = TASK.per_group(logits, targets, groups)
+    assert by_group[4] == 1.0 and np.isnan(by_group[7])
+    found = TASK.measure(logits, targets, groups=groups)
+    assert found["group_balanced_accuracy"] == found["worst_group_balanced_accuracy"] == 1.0
+    found = TASK.measure(logits[[0, 2]], targets.take(np.array([0, 2])), groups=groups[[0, 2]])
+    assert np.isnan(found["group_balanced_accuracy"]) and np.isnan(found["worst_group_balanced_accuracy"])
+
+
 def test_more_than_two_classes_have_no_sensitivity() -> None:
     logits, targets, _ = outputs(0, classes=3)
     assert not {"sensitivity", "specificity"} & set(TASK.measure(logits, targets))

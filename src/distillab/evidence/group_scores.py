@@ -41,7 +41,7 @@ def scores_by_group(logits: Logits, test: Examples, task: Task) -> dict[str, tup
     numbers, counts = np.unique(test.groups, return_counts=True)
     if not 2 <= len(numbers) <= MOST_GROUPS:
         return None
-    scores = task.defined_per_group(logits, test.targets, test.groups)
+    scores = task.per_group(logits, test.targets, test.groups)
     return {
         test.group_names[number]: (scores.get(number, float("nan")), count)
         for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)

@@ -224,17 +224,20 @@ class Measurements:
         """Return what test examples add to the mean over groups of the primary metric.
 
         Groups that are drawn, such as patients, each add their own metric. Groups that are fixed, such as
-        sites, are strata in which examples are drawn; see :func:`values_of_strata`.
+        sites, are strata in which examples are drawn; see :func:`values_of_strata`. Groups in which the
+        metric is undefined are left out.
         """
         test = self._tests(self._cell_of[run])[PRIMARY]
         assert test.groups is not None
+        scores = self.task.per_group(logits, test.targets, test.groups)
+        defined = [group for group, score in scores.items() if not np.isnan(score)]
         within, places = list[FloatArray](), list[Indices]()
-        for group in np.unique(test.groups):
+        for group in defined:
             here = np.flatnonzero(test.groups == group)
             within.append(self.task.contributions(logits[here], test.targets.take(here)))
             places.append(here)
         if self._draws_groups:
-            return ExampleValues(np.array([each.mean() for each in within]), np.unique(test.groups))
+            return ExampleValues(np.array([each.mean() for each in within]), np.array(defined))
         ordered = np.concatenate(places)
         found = values_of_strata(np.concatenate(within), test.groups[ordered])
         if test.wholes is None:

@@ -150,31 +150,27 @@ class BalancedClassification(Classification):
         val: tuple[Logits, Targets] | None = None,
     ) -> dict[str, float]:
         """Return the metrics of classification, ``sensitivity`` and ``specificity`` of two classes, and the
-        least and the mean balanced accuracy of the groups; ``val`` is not used."""
+        least and the mean balanced accuracy of the groups in which it is defined (:meth:`per_group`); ``val``
+        is not used."""
         found = super().measure(logits, targets, groups=groups, val=val)
         if targets.classes == 2:
             found["specificity"], found["sensitivity"] = self.per_class(logits, targets).tolist()
-        by_group = [] if groups is None else list(self.per_group(logits, targets, groups).values())
-        found["worst_group_balanced_accuracy"] = min(by_group, default=math.nan)
-        found["group_balanced_accuracy"] = float(np.mean(by_group)) if by_group else math.nan
+        by_group = {} if groups is None else self.per_group(logits, targets, groups)
+        defined = [score for score in by_group.values() if not math.isnan(score)]
+        found["worst_group_balanced_accuracy"] = min(defined, default=math.nan)
+        found["group_balanced_accuracy"] = float(np.mean(defined)) if defined else math.nan
         return found
 
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
-        """Return the balanced accuracy of each group, over the classes that occur in it."""
+        """Return the balanced accuracy of each group, NaN for one that lacks a class of the test set."""
+        needed = np.unique(targets.values[targets.labelled])
         return {
-            int(group): _balanced(logits[groups == group], targets.values[groups == group])
+            int(group): _balanced(logits[groups == group], targets.values[groups == group], needed)
             for group in np.unique(groups)
         }
 
-    def defined_per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
-        """Return the balanced accuracy of each group, NaN for one that lacks a class of the test set."""
-        needed = np.unique(targets.values[targets.labelled])
-        scores = self.per_group(logits, targets, groups)
-        return {
-            group: score if np.isin(needed, targets.values[groups == group]).all() else math.nan
-            for group, score in scores.items()
-        }
 
-
-def _balanced(logits: Logits, labels: LabelArray) -> float:
+def _balanced(logits: Logits, labels: LabelArray, needed: LabelArray) -> float:
+    if not np.isin(needed, labels).all():
+        return math.nan
     return float(np.nanmean(class_accuracies(logits, labels)))

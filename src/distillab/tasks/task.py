@@ -222,11 +222,8 @@ class Task(BaseModel, ABC):
 
     @abstractmethod
     def per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
-        """Return the quality of the outputs per group that occurs, by group number."""
-
-    def defined_per_group(self, logits: Logits, targets: Targets, groups: GroupArray) -> dict[int, float]:
-        """Return the primary metric within each group, NaN where it is undefined there."""
-        return self.per_group(logits, targets, groups)
+        """Return the quality of the outputs per group that occurs, by group number, NaN where it is
+        undefined."""
 
     def part_of(self, metric: str, targets: Targets) -> Flags:
         """Return which examples a column of :attr:`parts` is the primary metric of, bool ``[N]``."""

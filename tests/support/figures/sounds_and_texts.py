@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from systems_groups import both_classes
 from systems_rows import percent, points, primary_of, rows_of
 
 Row = dict[str, Any]
@@ -23,8 +22,6 @@ def heart_sounds() -> Iterator[str]:
     within = {name: gain("heart-sounds", name, "group_balanced_accuracy") for name in (T7, LABELS)}
     assert {row["verdict_family"] for row in within.values()} == {"undecided"}
     yield f"the change is {points(within[T7])} points, with most of it on the labels {points(within[LABELS])}"
-    [line] = [line for line in both_classes("heart-sounds").splitlines() if f"`{T7}`" in line]
-    yield f"without that site the change is {line.split(' | ')[3]} points"
     plain_means, means = new_site_means("ce"), [*new_site_means(T7), *new_site_means(LABELS)]
     (low, at), (high, other) = min(plain_means), max(plain_means)
     yield f"between {percent(low)} % at {at} and {percent(high)} % at {other}"
