@@ -107,7 +107,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     "groups": {
         "data": {**BOTH, "group": "ground"},
         "methods": ["ce"],
-        "factors": {"groups": {"levels": [0.0, 0.5], "group": "light", "images_per_class": 40}},
+        "factors": {"groups": {"levels": [0.0, 0.5], "group": "light", "images_per_class": 30}},
     },
     "shift": {
         "others": {"light": LIGHT},
