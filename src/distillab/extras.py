@@ -26,6 +26,7 @@ EXTRAS = MappingProxyType(
         "stats": "the mixed model of `distillab across`",
         "cpu": "faster training in bf16 on CPUs",
         "demo": "the images of the quickstart study",
+        "ray": "jobs on a cluster of Ray",
         "docs": "the documentation as a site",
     }
 )

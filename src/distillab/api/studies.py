@@ -23,7 +23,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.loading import LoadProgress, load_study_data
 from distillab.study.planning.outline import tuned_plan
 from distillab.study.planning.plan import Plan
-from distillab.study.running import OnProgress, Outcome, outcome, reuse_artifacts, run_jobs
+from distillab.study.running import OnProgress, Outcome, check_executor, outcome, reuse_artifacts, run_jobs
 from distillab.study.running.lost import made_again, put_back_lost
 from distillab.study.running.probes import add_probes
 from distillab.study.running.tuning import choose_settings
@@ -232,7 +232,7 @@ class Study:
         Args:
             out: The study's folder; created if it does not exist.
             workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
-            executor: Name of a registered executor.
+            executor: ``processes``, ``inline`` or ``ray``; the last takes no number of workers.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
             reuse: Folders of other studies. Trained networks that they have, and that this study needs under
@@ -253,6 +253,7 @@ class Study:
                 where=f"{self.spec.study}: run",
                 allowed='`if __name__ == "__main__":` above what starts the study',
             )
+        check_executor(executor, workers)
         if track:
             must_track(track)
         others = [StudyFolder.open(Path(each)) for each in reuse]

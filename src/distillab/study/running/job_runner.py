@@ -57,10 +57,11 @@ class JobRunner:
     Args:
         folder: The study.
         device: Where to compute.
+        networks: The number of teachers and students in the plan; by default as the ledger has it.
     """
 
-    def __init__(self, folder: StudyFolder, device: torch.device) -> None:
-        self.folder, self.device = folder, device
+    def __init__(self, folder: StudyFolder, device: torch.device, *, networks: int | None = None) -> None:
+        self.folder, self.device, self._networks = folder, device, networks
         self._roles: OrderedDict[str, Roles] = OrderedDict()
 
     def run(self, jobs: Sequence[Job]) -> dict[str, float | DivergenceError]:
@@ -181,9 +182,7 @@ class JobRunner:
     def _kept_curve(self) -> KeptCurve:
         """What each network keeps of its curve: an equal share of the budget, whichever jobs run first."""
         curves = self.folder.spec.curves
-        with self.folder.ledger() as ledger:
-            tally = ledger.tally()
-        networks = sum(sum(tally.get(kind, {}).values()) for kind in ("teacher", "student"))
+        networks = count_networks(self.folder) if self._networks is None else self._networks
         return KeptCurve(curves.test, curves.logits // max(networks, 1))
 
     # -- examples -----------------------------------------------------------------------------------------
@@ -220,6 +219,13 @@ class JobRunner:
                 self._roles.popitem(last=False)
         self._roles.move_to_end(key)
         return self._roles[key]
+
+
+def count_networks(folder: StudyFolder) -> int:
+    """Return the number of teachers and students in the plan of a study."""
+    with folder.ledger() as ledger:
+        tally = ledger.tally()
+    return sum(sum(tally.get(kind, {}).values()) for kind in ("teacher", "student"))
 
 
 def method_of(job: StudentJob) -> MethodSpec:

@@ -1,0 +1,132 @@
+"""The ray executor: nodes and drivers that are killed, and nodes that join, change no number.
+
+``DISTILLAB_FUZZ_CASES`` above its default of 2,000, as in ``make soak``, kills 20 nodes rather than 1.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+import distillab
+from distillab.errors import RequestError
+from distillab.study.folder import StudyFolder
+from distillab.study.job import StoredJob
+from distillab.study.ledger import Ledger
+from distillab.study.running import check_executor
+from distillab.study.running.executors.ray_cluster import ray_cluster
+from distillab.study.running.executors.remote import RemoteStudy, run_remote
+from support.studies import Undisturbed, artefacts, begin, numbers, run_here, states_of, write_study
+
+SOURCES = Path(distillab.__file__).parents[1]
+TIMEOUT = 300.0  # seconds, so that a hang ends
+KILLS = 20 if int(os.environ.get("DISTILLAB_FUZZ_CASES", "2000")) > 2000 else 1
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A cluster whose head runs no jobs, with one node of one core; this process is connected to it."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    made.add_node(num_cpus=1)
+    ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+    yield made
+    ray.shutdown()
+    made.shutdown()
+
+
+def run_on(folder: StudyFolder, on_progress: Callable[[float], None]) -> None:
+    ray_cluster(folder, workers=1, device="cpu", on_progress=on_progress)
+
+
+def finished(folder: StudyFolder) -> dict[str, tuple[int, ...]]:
+    """Return the artifacts of jobs that the ledger has as done."""
+    done = {name for name, state in states_of(folder).items() if state == "done"}
+    return {name: times for name, times in artefacts(folder).items() if name.split("/")[1] in done}
+
+
+def test_ray_gives_the_numbers_of_inline_while_nodes_are_killed_and_join(
+    cluster: Cluster, tmp_path: Path, undisturbed: Undisturbed
+) -> None:
+    folder = begin(tmp_path)
+    nodes = [cluster.worker_nodes.copy().pop()]
+    kept: dict[str, tuple[int, ...]] = {}
+    kills = 0
+
+    def replace_node(share: float) -> None:
+        nonlocal kills
+        before = finished(folder)
+        assert kept.items() <= before.items()  # nothing was run again or changed
+        if kills < KILLS and len(before) > kills:
+            kept.update(before)
+            cluster.remove_node(nodes.pop(), allow_graceful=False)
+            nodes.append(cluster.add_node(num_cpus=1))
+            kills += 1
+
+    run_on(folder, replace_node)
+    assert kills == KILLS
+    assert kept.items() <= artefacts(folder).items()
+    assert set(states_of(folder).values()) == {"done"}
+    with folder.ledger() as ledger:
+        assert ledger.deaths() == 0  # a lost node is no fault of the jobs on it
+    assert numbers(run_here(folder)) == numbers(undisturbed.rows)
+
+
+def test_driver_that_is_killed_is_resumed(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    study, out = write_study(tmp_path / "study.yaml"), tmp_path / "dir"
+    command = [sys.executable, "-m", "distillab.cli", "run", str(study), "--out", str(out)]
+    driver = subprocess.Popen(
+        [*command, "--executor", "ray"],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCES), *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while driver.poll() is None and not any((out / "store" / "student").glob("*")):
+        pass
+    assert driver.poll() is None, driver.communicate()[0]
+    os.killpg(driver.pid, signal.SIGKILL)
+    driver.communicate()
+    folder = StudyFolder.open(out)
+    kept = finished(folder)
+    assert kept
+    assert "queued" in states_of(folder).values()
+
+    assert numbers(run_here(folder, "inline")) == numbers(undisturbed.rows)
+    assert kept.items() <= artefacts(folder).items()
+
+
+def test_jobs_on_other_nodes_open_no_ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = begin(tmp_path)
+    study = RemoteStudy.of(folder, "cpu")
+    with folder.ledger() as ledger:
+        [job] = ledger.claim()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a ledger was opened")
+
+    monkeypatch.setattr(Ledger, "__init__", refuse)
+    [end] = run_remote(study, [StoredJob.of(job)])
+    assert end.job == job.id
+    assert end.error == ""
+    assert end.seconds
+
+
+def test_number_of_workers_is_refused() -> None:
+    with pytest.raises(RequestError, match="--workers: does not apply to the executor ray"):
+        check_executor("ray", 2)
+
+
+def test_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(RequestError, match=r"pip install 'distillab\[ray\]'"):
+        check_executor("ray", None)
