@@ -3,11 +3,12 @@
     python benchmarks/scaling.py [--jobs 100000] [--study DIR]
 
 The driver claims, submits and settles jobs in a ledger on the disk of the temporary folder (TMPDIR) as it
-does on a cluster; the cluster itself is simulated. The time that the driver takes is measured and is part of the
-simulated time, in which a job takes some seconds on one of the workers. What Ray takes to start a task and
-to send its result is left out. Efficiency is the training time over that of all workers until the last job
-ends. With --study, the lengths of jobs are those of the finished runs of a study, otherwise 1, 10 and 60
-seconds. Memory is the peak of this process, so the largest simulation is the first. Runs in one thread.
+does on a cluster; the cluster itself is simulated. The time that the driver takes is measured, and is part of
+the simulated time, in which a job takes some seconds on one of the workers. Efficiency is the training time
+over that of all workers until the last job ends. With --study, the lengths of jobs are those of the finished
+runs of a study, otherwise 1, 10 and 60 seconds. Memory is the peak of this process, so the largest simulation
+is the first. What Ray takes to start a task and to send its result is not simulated: the last line has it for
+empty tasks on this machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import argparse
 import heapq
 import itertools
+import logging
+import os
 import resource
 import tempfile
 import time
@@ -123,6 +126,23 @@ def simulate(jobs: int, workers: int, lengths: Sequence[float]) -> tuple[float, 
     return cluster.trained / (workers * passed), 1000 * busy / jobs
 
 
+def task_cost(tasks: int, window: int) -> float:
+    """Return the milliseconds that Ray takes for an empty task on two processes of this machine."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    ray.init(num_cpus=2, log_to_driver=False, logging_level=logging.ERROR)
+    task: Any = ray.remote(num_cpus=1, max_retries=0)(lambda number: number)
+    ray.get([task.remote(-1) for _ in range(window)])  # starts the processes
+    begun, running = time.perf_counter(), [task.remote(-1) for _ in range(window)]
+    for _ in range(tasks - window):
+        [ended], running = ray.wait(running)
+        ray.get(ended)
+        running.append(task.remote(-1))
+    ray.get(running)
+    passed = time.perf_counter() - begun
+    ray.shutdown()
+    return 1000 * passed / tasks
+
+
 def lengths_of(study: Path) -> list[float]:
     with StudyFolder.open(study).ledger() as ledger:
         rows = ledger.db.execute("SELECT seconds FROM jobs WHERE kind = 'student' AND seconds > 0")
@@ -145,6 +165,7 @@ def main() -> None:
         print(f"| {workers} | {jobs} | {mean:.3g} | {100 * efficiency:.1f} % | {cost:.2f} |", flush=True)
         peak = peak or resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"\nPeak memory of the driver at {chosen.jobs} jobs: {peak:.0f} MiB")
+    print(f"Ray, per empty task: {task_cost(3000, 6):.2f} ms")
 
 
 if __name__ == "__main__":
