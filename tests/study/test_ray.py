@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,7 +29,6 @@ from distillab.study.running.executors.remote import RemoteStudy, run_remote
 from support.studies import Undisturbed, artefacts, begin, numbers, run_here, states_of, write_study
 
 SOURCES = Path(distillab.__file__).parents[1]
-TIMEOUT = 300.0  # seconds, so that a hang ends
 KILLS = 20 if int(os.environ.get("DISTILLAB_FUZZ_CASES", "2000")) > 2000 else 1
 
 
@@ -92,12 +92,14 @@ def test_driver_that_is_killed_is_resumed(tmp_path: Path, undisturbed: Undisturb
         text=True,
         start_new_session=True,
     )
-    while driver.poll() is None and not any((out / "store" / "student").glob("*")):
-        pass
+    folder = StudyFolder(out)
+    started = False
+    while driver.poll() is None and not (started and finished(folder)):
+        started = started or any((out / "store" / "student").glob("*"))
+        time.sleep(0.02)
     assert driver.poll() is None, driver.communicate()[0]
     os.killpg(driver.pid, signal.SIGKILL)
     driver.communicate()
-    folder = StudyFolder.open(out)
     kept = finished(folder)
     assert kept
     assert "queued" in states_of(folder).values()
