@@ -353,15 +353,6 @@ def test_invalid_command_is_reported(
     assert_one_line(capsys, *parts)
 
 
-def test_workers_are_refused_where_a_cluster_decides(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["run", str(write(tmp_path)), "--out", str(tmp_path / "out"), "--executor", "ray"]
-    assert execute([*command, "--workers", "2"]) == 2
-    assert_one_line(capsys, "--workers", "does not apply to the executor ray")
-    assert not (tmp_path / "out").exists()
-
-
 def test_interrupted_run_keeps_what_was_finished(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,7 +1,4 @@
-"""The ray executor: nodes and drivers that are killed, and nodes that join, change no number.
-
-``DISTILLAB_FUZZ_CASES`` above its default of 2,000, as in ``make soak``, kills 20 nodes rather than 1.
-"""
+"""The ray executor: nodes and drivers that are killed, and nodes that join, change no number."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 import distillab
+from distillab.cli import execute
 from distillab.errors import RequestError
 from distillab.study.folder import StudyFolder
 from distillab.study.job import StoredJob
@@ -29,7 +27,7 @@ from distillab.study.running.executors.remote import RemoteStudy, run_remote
 from support.studies import Undisturbed, artefacts, begin, numbers, run_here, states_of, write_study
 
 SOURCES = Path(distillab.__file__).parents[1]
-KILLS = 20 if int(os.environ.get("DISTILLAB_FUZZ_CASES", "2000")) > 2000 else 1
+KILLS = 1
 
 
 @pytest.fixture
@@ -124,9 +122,12 @@ def test_jobs_on_other_nodes_open_no_ledger(tmp_path: Path, monkeypatch: pytest.
     assert end.seconds
 
 
-def test_number_of_workers_is_refused() -> None:
-    with pytest.raises(RequestError, match="--workers: does not apply to the executor ray"):
-        check_executor("ray", 2)
+def test_number_of_workers_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    study = write_study(tmp_path / "study.yaml")
+    command = ["run", str(study), "--out", str(tmp_path / "out"), "--executor", "ray", "--workers", "2"]
+    assert execute(command) == 2
+    assert "--workers: does not apply to the executor ray" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
