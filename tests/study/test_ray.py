@@ -22,7 +22,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import StoredJob
 from distillab.study.ledger import Ledger
 from distillab.study.running import check_executor
-from distillab.study.running.executors.ray_cluster import ray_cluster
+from distillab.study.running.executors.ray_cluster import check_nodes, ray_cluster
 from distillab.study.running.executors.remote import RemoteStudy, run_remote
 from support.studies import Undisturbed, artefacts, begin, numbers, run_here, states_of, write_study
 
@@ -134,3 +134,14 @@ def test_missing_extra_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(RequestError, match=r"pip install 'distillab\[ray\]'"):
         check_executor("ray", None)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus"),
+    [([], 0), ([{"CPU": 1.0}], 0), ([{"CPU": 8.0}], 1), ([{"CPU": 1.0, "GPU": 1.0}, {"CPU": 8.0}], 1)],
+)
+def test_cluster_without_a_node_for_a_job_is_refused(nodes: list[dict[str, float]], gpus: int) -> None:
+    alive = [{"Alive": True, "Resources": node} for node in nodes]
+    with pytest.raises(RequestError, match="no node of the cluster has 2 cores"):
+        check_nodes([*alive, {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 8.0}}], 2, gpus)
+    check_nodes([*alive, {"Alive": True, "Resources": {"CPU": 2.0, "GPU": 1.0}}], 2, gpus)

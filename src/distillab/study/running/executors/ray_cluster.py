@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from distillab.errors import DiskFullError, RequestError, WorkerStartError
@@ -39,7 +39,7 @@ def ray_cluster(folder: StudyFolder, *, workers: int, device: str, on_progress: 
     ``MAX_DEATHS`` times, as with worker processes.
 
     Raises:
-        RequestError: Ray is not installed.
+        RequestError: Ray is not installed, or no node has the cores and the GPU that a task takes.
         DiskFullError: There is no space left.
         WorkerStartError: A node cannot import distillab, or what the study needs.
     """
@@ -47,6 +47,7 @@ def ray_cluster(folder: StudyFolder, *, workers: int, device: str, on_progress: 
     threads = folder.spec.worker_threads
     gpus = 1 if pick_device(device).type == "cuda" else 0
     with _connected(ray), folder.ledger() as ledger:
+        check_nodes(ray.nodes(), threads, gpus)
         ledger.reclaim()
         # With max_calls=0 a process keeps the data between tasks, which is not the default on GPUs.
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0, max_calls=0)(run_remote)
@@ -56,6 +57,36 @@ def ray_cluster(folder: StudyFolder, *, workers: int, device: str, on_progress: 
 def require_ray() -> Any:
     """Return the module ``ray``. Raises RequestError if it is not installed."""
     return import_extra("ray", "ray", "the executor ray")
+
+
+def check_nodes(nodes: Sequence[Mapping[str, Any]], threads: int, gpus: int) -> None:
+    """Check that a task can run on some node, since Ray would wait for such a node without end.
+
+    Args:
+        nodes: The nodes, as ``ray.nodes()`` returns them.
+        threads: The cores that a task takes.
+        gpus: The GPUs that it takes.
+
+    Raises:
+        RequestError: No node that is alive has as many.
+
+    Example:
+        >>> check_nodes([{"Alive": True, "Resources": {"CPU": 8.0}}], 4, 0)
+        >>> check_nodes([{"Alive": True, "Resources": {"CPU": 8.0}}], 4, 1)
+        Traceback (most recent call last):
+        distillab.errors.RequestError: --executor ray: no node of the cluster has 4 cores and a GPU ...
+    """
+    alive = [node["Resources"] for node in nodes if node["Alive"]]
+    if any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in alive):
+        return
+    cores = f"{threads} core{'s' if threads > 1 else ''}{' and a GPU' if gpus else ''}"
+    raise RequestError(
+        f"no node of the cluster has {cores} for a job",
+        where="--executor ray",
+        allowed="larger nodes, or fewer `worker_threads`"
+        if not gpus
+        else "nodes with a GPU, or --device cpu",
+    )
 
 
 class _Driver:
