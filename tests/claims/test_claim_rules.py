@@ -240,9 +240,6 @@ def test_excluded_condition_is_not_tested() -> None:
         ({"check": "teacher", "better_by": 0.05}, {}, False),
         ({"check": "teacher", "better_by": 0.2}, {}, True),
         ({"check": "teacher", "better_by": 0.05}, {"teacher_accuracy": None}, True),
-        ({"check": "converged"}, {"converged": True}, False),
-        ({"check": "converged"}, {"converged": None}, True),
-        ({"check": "converged"}, {"converged": False}, True),
         ({"check": "score", "method": "ce", "at": {"size": "first"}, "above": 0.5}, {}, False),
         ({"check": "score", "method": "ce", "at": {"size": "first"}, "below": 0.5}, {}, True),
         ({"check": "score", "method": "kd", "at": {"size": "first"}, "above": 0.5}, {}, True),
@@ -255,10 +252,17 @@ def test_failed_check_gives_its_reason(check: dict[str, Any], changes: dict[str,
     assert reason is None or reason.startswith("The check that ")
 
 
+@pytest.mark.parametrize(("converged", "failed"), [(True, False), (None, True), (False, True)])
+def test_claim_needs_training_that_is_long_enough(converged: bool | None, failed: bool) -> None:
+    tables = tables_with(effects=[effect(0.0, 0.001, converged=converged, **SMALL)])
+    reason = failed_check(claim_of({**GAIN, "expect": "positive"}), tables)
+    assert (reason is not None) == failed
+    assert failed_check(claim_of({**GAIN, "expect": "positive"}, needs_converged=False), tables) is None
+
+
 def test_convergence_of_other_methods_does_not_matter() -> None:
     tables = tables_with(effects=[effect(0.0, 0.001, method="dkd", converged=False, **SMALL)])
-    claim = claim_of({**GAIN, "expect": "positive"}, checks=[{"check": "converged"}])
-    assert failed_check(claim, tables) is None
+    assert failed_check(claim_of({**GAIN, "expect": "positive"}), tables) is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from scipy.special import stdtrit
 
 from distillab.claims.rules import (
     ClassesRule,
-    ConvergedCheck,
     DecisionRule,
     DifferenceRule,
     GainDifferenceRule,
@@ -144,13 +143,11 @@ def failed_check(claim: ClaimSpec, tables: ClaimTables) -> str | None:
     for check in claim.checks:
         if isinstance(check, TeacherCheck):
             reason = _teacher_reason(check, tables)
-        elif isinstance(check, ConvergedCheck):
-            reason = _converged_reason(claim, tables)
         else:
             reason = _score_reason(check, tables)
         if reason:
             return reason
-    return None
+    return _early_reason(claim, tables) if claim.needs_converged else None
 
 
 # -- rules --------------------------------------------------------------------------------------------------
@@ -351,14 +348,16 @@ def _teacher_reason(check: TeacherCheck, tables: ClaimTables) -> str | None:
     return f"The check that {check.text} failed: {100 * teacher:.1f} against {100 * plain:.1f} %."
 
 
-def _converged_reason(claim: ClaimSpec, tables: ClaimTables) -> str | None:
+def _early_reason(claim: ClaimSpec, tables: ClaimTables) -> str | None:
+    """Return why training is not known to be long enough: one comparison of the methods of the rules is of
+    early training, or none could be judged."""
     methods = {method for rule in claim.decision_rule for method in rule.methods}
     judged = [
         row.get("converged")
         for row in tables.effects
         if row["metric"] == tables.task.primary and row["method"] in methods and row["n_pairs"] >= LEAST_PAIRS
     ]
-    check = f"The check that {ConvergedCheck(check='converged').text}"
+    check = "The check that twice the steps change no student by a point or more"
     if early := judged.count(False):
         return f"{check} failed for {early} of {len(judged)} comparisons."
     if judged and True not in judged:

@@ -297,27 +297,6 @@ class TeacherCheck(_Written):
         return f"the teacher{where} is at least {points} points more accurate than the plain student"
 
 
-class ConvergedCheck(_Written):
-    """A check that probes found the students of a rule to be trained to the end.
-
-    It fails if one of its comparisons is of early training, or if none could be judged.
-
-    Attributes:
-        check: ``converged``.
-
-    Example:
-        >>> ConvergedCheck(check="converged").text
-        'twice the steps change no student by a point or more'
-    """
-
-    check: Literal["converged"]
-
-    @property
-    def text(self) -> str:
-        """The check in words."""
-        return "twice the steps change no student by a point or more"
-
-
 class ScoreCheck(ScoreRule):
     """A check that a mean is above or below a value.
 
@@ -333,7 +312,7 @@ class ScoreCheck(ScoreRule):
     rule: Literal["score"] = "score"
 
 
-ManipulationRule = Annotated[TeacherCheck | ConvergedCheck | ScoreCheck, Field(discriminator="check")]
+ManipulationRule = Annotated[TeacherCheck | ScoreCheck, Field(discriminator="check")]
 """One check of a claim, beside those of the factors, which always count."""
 
 

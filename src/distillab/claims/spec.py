@@ -48,6 +48,9 @@ class ClaimSpec(NumericConfig):
         falsifier: What it shows if it does not.
         manipulation_check: What must have been varied for the study to say anything, in words.
         checks: The same as rules, beside the checks of the factors.
+        needs_converged: Whether the students of its rules must have been trained to the end, as probes over
+            twice the steps judge. False where the length of training is the question, and where nothing is
+            compared with plain training.
         decision_rule: What the tables must show; all rules must hold.
         study_of: The id of the claim whose study it shares, in place of ``base``, ``study``, ``scales`` and
             ``minutes``.
@@ -79,6 +82,7 @@ class ClaimSpec(NumericConfig):
     falsifier: Sentence
     manipulation_check: Sentence
     checks: tuple[ManipulationRule, ...] = ()
+    needs_converged: bool = True
     decision_rule: Annotated[tuple[DecisionRule, ...], Field(min_length=1)]
     study_of: str | None = None
     base: str = ""
