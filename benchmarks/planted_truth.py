@@ -62,7 +62,7 @@ COMMON: dict[str, Any] = {
 
 # The keys of each study that differ from the common ones.
 STUDIES: dict[str, dict[str, Any]] = {
-    "size": {"factors": {"size": [5, 80]}},
+    "size": {"factors": {"size": [5, 80]}, "seeds": 10},
     "imbalance": {"methods": ["ce"], "factors": {"imbalance": [1, 40]}},
     "label_noise": {"factors": {"label_noise": [0.0, 0.6]}},
     "wrong teacher": {
@@ -95,6 +95,7 @@ STUDIES: dict[str, dict[str, Any]] = {
     "similarity": {
         "methods": ["ce"],
         "factors": {"similarity": {"levels": [0.0, 1.0], "classes": 4, "images_per_class": 5}},
+        "seeds": 10,
     },
     "resolution": {
         "methods": ["ce"],
