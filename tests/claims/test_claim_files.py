@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from distillab.api import Study
 from distillab.claims import (
     SCALES,
     ClaimScale,
@@ -26,6 +27,9 @@ from distillab.errors import RequestError
 from support.claims import claim_of
 
 CLAIMS = published_claims()
+WITHOUT_DATA = [
+    name for name in CLAIMS if study_owner(CLAIMS[name]) == name and not needed_data(CLAIMS[name], "laptop")
+]
 GOOD: dict[str, Any] = {
     "id": "demo",
     "version": 1,
@@ -68,6 +72,12 @@ def test_there_are_claims_enough_on_the_questions_of_the_field() -> None:
 def test_smoke_needs_no_data_and_few_seeds(name: str) -> None:
     assert needed_data(CLAIMS[name], "smoke") == ()
     assert len(CLAIMS[name].study_spec("smoke").seed_list) == 2
+
+
+@pytest.mark.parametrize("name", WITHOUT_DATA)
+def test_claim_that_needs_no_data_can_be_planned_at_laptop_scale(name: str) -> None:
+    _, planned = Study.of(CLAIMS[name].study_spec("laptop")).plan(device="cpu")
+    assert planned.at_most.jobs
 
 
 def test_bases_have_every_scale() -> None:

@@ -41,6 +41,7 @@ EXECUTED = (
 SHOWN = {
     ("docs/architecture.md", "study.yaml ──>"): "a diagram",
     ("docs/profile.md", '{"schema":'): "the form of the output",
+    ("docs/scale.md", "#!/bin/bash"): "a batch script of Slurm",
 }
 STUDY: dict[str, Any] = {
     "study": "page",
