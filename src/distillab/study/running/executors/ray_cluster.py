@@ -47,7 +47,7 @@ def ray_cluster(folder: StudyFolder, *, workers: int, device: str, on_progress: 
     threads = folder.spec.worker_threads
     gpus = 1 if pick_device(device).type == "cuda" else 0
     with _connected(ray), folder.ledger() as ledger:
-        check_nodes(ray.nodes(), threads, gpus)
+        check_nodes([node["Resources"] for node in ray.nodes() if node["Alive"]], threads, gpus)
         ledger.reclaim()
         # With max_calls=0 a process keeps the data between tasks, which is not the default on GPUs.
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0, max_calls=0)(run_remote)
@@ -59,25 +59,24 @@ def require_ray() -> Any:
     return import_extra("ray", "ray", "the executor ray")
 
 
-def check_nodes(nodes: Sequence[Mapping[str, Any]], threads: int, gpus: int) -> None:
+def check_nodes(nodes: Sequence[Mapping[str, float]], threads: int, gpus: int) -> None:
     """Check that a task can run on some node, since Ray would wait for such a node without end.
 
     Args:
-        nodes: The nodes, as ``ray.nodes()`` returns them.
+        nodes: The resources of the nodes that are alive, ``CPU`` and ``GPU`` among them, by name.
         threads: The cores that a task takes.
         gpus: The GPUs that it takes.
 
     Raises:
-        RequestError: No node that is alive has as many.
+        RequestError: No node has as many.
 
     Example:
-        >>> check_nodes([{"Alive": True, "Resources": {"CPU": 8.0}}], 4, 0)
-        >>> check_nodes([{"Alive": True, "Resources": {"CPU": 8.0}}], 4, 1)
+        >>> check_nodes([{"CPU": 8.0}], 4, 0)
+        >>> check_nodes([{"CPU": 8.0}], 4, 1)
         Traceback (most recent call last):
         distillab.errors.RequestError: --executor ray: no node of the cluster has 4 cores and a GPU ...
     """
-    alive = [node["Resources"] for node in nodes if node["Alive"]]
-    if any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in alive):
+    if any(each.get("CPU", 0) >= threads and each.get("GPU", 0) >= gpus for each in nodes):
         return
     cores = f"{threads} core{'s' if threads > 1 else ''}{' and a GPU' if gpus else ''}"
     raise RequestError(
