@@ -15,7 +15,13 @@ QUICKSTART: Final = "quickstart.yaml"
 
 
 QUICK: Final[Mapping[str, object]] = MappingProxyType(
-    {"study": "quickstart-quick", "seeds": 1, "factors": {"size": [20]}, "evidence": {"probes": 0}}
+    {
+        "study": "quickstart-quick",
+        "seeds": 1,
+        "factors": {"size": [20]},
+        "tune": None,
+        "evidence": {"probes": 0},
+    }
 )
 """What the quick form replaces: one run of each method, to see that everything works."""
 QUICK_STEPS: Final = 60
@@ -30,7 +36,6 @@ def quick_study() -> Study:
     """
     path = quickstart_file()
     values = {**read_study_yaml(path), **QUICK}
-    del values["tune"]
     values["recipe"] = {**values["recipe"], "steps": QUICK_STEPS}
     values["teacher"] = {**values["teacher"], "recipe": {"steps": QUICK_STEPS}}
     return Study.of(parse_study(values, path.parent, path.name))

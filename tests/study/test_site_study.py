@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,13 +16,13 @@ from support.contributions import metrics_over_examples
 from support.recordings import write_cinc2016
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> distillab.Finished:
-    folder = tmp_path_factory.mktemp("sites")
+def run_study(folder: Path, kept_labels: dict[str, set[str]]) -> distillab.Finished:
+    """Run a study of records from two sites, of which those with the given labels are kept."""
     write_cinc2016(folder / "heart", each=20, seconds=0.6)
-    table = folder / "heart" / "training-b" / "REFERENCE.csv"
-    kept = [line for line in table.read_text().splitlines() if line.endswith(",1")]
-    table.write_text("\n".join(kept))  # all records of site b are abnormal
+    for site, labels in kept_labels.items():
+        table = folder / "heart" / f"training-{site}" / "REFERENCE.csv"
+        kept = [line for line in table.read_text().splitlines() if line.rpartition(",")[2] in labels]
+        table.write_text("\n".join(kept))
     study = distillab.Study(
         study="sites",
         task="balanced_classification",
@@ -41,6 +42,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> distillab.Finished:
         recipe={"steps": 4, "batch_size": 8},
     )
     return study.run(folder / "out", executor="inline")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> distillab.Finished:
+    return run_study(tmp_path_factory.mktemp("sites"), {"b": {"1"}})  # all records of site b are abnormal
 
 
 def test_each_run_has_a_score_per_site(finished: distillab.Finished) -> None:
@@ -66,6 +72,13 @@ def test_mean_over_sites_is_one_over_test_records(finished: distillab.Finished) 
     for row in finished.tables.effects:
         if row["metric"] == "group_balanced_accuracy":
             assert row["ci_low_same_runs"] is not None
+
+
+def test_sites_of_one_class_each_have_no_mean(tmp_path: Path) -> None:
+    tables = run_study(tmp_path, {"a": {"-1"}, "b": {"1"}}).tables
+    assert all(np.isnan(row["group_balanced_accuracy"]) for row in tables.results)
+    metrics = {row["metric"] for row in tables.effects}
+    assert "balanced_accuracy" in metrics and "group_balanced_accuracy" not in metrics
 
 
 def test_report_has_scores_per_site_and_the_site_only_baseline(finished: distillab.Finished) -> None:

@@ -49,8 +49,8 @@ class ClaimSpec(NumericConfig):
         manipulation_check: What must have been varied for the study to say anything, in words.
         checks: The same as rules, beside the checks of the factors.
         needs_converged: Whether the students of its rules must have been trained to the end, as probes over
-            twice the steps judge. False where the length of training is the question, and where nothing is
-            compared with plain training.
+            twice the steps judge. False where the length of training is the question, and where a score is
+            compared with a fixed value.
         decision_rule: What the tables must show; all rules must hold.
         study_of: The id of the claim whose study it shares, in place of ``base``, ``study``, ``scales`` and
             ``minutes``.

@@ -77,6 +77,17 @@ class Batch:
             return self.labels
         return torch.where(self.mixed.share >= 0.5, self.labels, self.mixed.labels)
 
+    def warmed_up(self, share: float) -> float:
+        """Return a weight that rises in proportion from 0 to 1 over the first ``share`` of the training.
+
+        Example:
+            >>> positions = torch.arange(2)
+            >>> batch = Batch(positions, positions, positions, epoch=0, progress=0.1, epoch_length=1)
+            >>> batch.warmed_up(0.4), batch.warmed_up(0.05), batch.warmed_up(0.0)
+            (0.25, 1.0, 1.0)
+        """
+        return min(self.progress / share, 1.0) if share > 0 else 1.0
+
 
 @dataclass(frozen=True)
 class Pair:

@@ -76,7 +76,7 @@ class NormAndDirection(Method):
             ValueError: A network gives no embedding.
         """
         config = self.config
-        rise = min(batch.progress / config.warmup, 1.0) if config.warmup > 0 else 1.0
+        rise = batch.warmed_up(config.warmup)
         divergence = self.task.divergence(student.logits, teacher.logits, config.temperature).mean()
         e_s, e_t = paired_embeddings(self, student, teacher)
         return {

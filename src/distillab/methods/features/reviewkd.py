@@ -100,7 +100,7 @@ class KnowledgeReview(Method):
         for fusion, (f_s, f_t) in reversed(list(zip(self.fusions, stages, strict=True))):
             reviewed, deeper = fusion(f_s, deeper, f_t.shape[2:])
             parts.append(pyramid_distance(reviewed, f_t))
-        rise = min(batch.progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0
+        rise = batch.warmed_up(self.config.warmup)
         return {"review": self.config.review_weight * rise * torch.stack(parts).sum()}
 
 

@@ -71,12 +71,8 @@ class DecoupledDistillation(Method):
         """Return the terms ``tckd`` and ``nckd``."""
         config = self.config
         target, others = decoupled_kl(student.logits, teacher.logits, batch.dominant, config.temperature)
-        scale = config.temperature**2 * self.warmed_up(batch.progress)
+        scale = config.temperature**2 * batch.warmed_up(config.warmup)
         return {
             "tckd": config.alpha * scale * target.mean(),
             "nckd": config.beta * scale * others.mean(),
         }
-
-    def warmed_up(self, progress: float) -> float:
-        """Return the factor w in [0, 1] when a share ``progress`` of the training is done."""
-        return min(progress / self.config.warmup, 1.0) if self.config.warmup > 0 else 1.0

@@ -57,7 +57,7 @@ class RefinedLogits(Method):
         """Return the terms ``confidence`` and ``below``."""
         config, label = self.config, batch.dominant[:, None]
         z_s, z_t = in_full_precision(student.logits), in_full_precision(teacher.logits.detach())
-        rise = min(batch.progress / config.warmup, 1.0) if config.warmup > 0 else 1.0
+        rise = batch.warmed_up(config.warmup)
         first, second = config.confidence_temperature, config.temperature
         log_s = _certain_or_not(z_s / first, label)
         log_t = _certain_or_not(z_t / first, z_t.argmax(1, keepdim=True))
