@@ -300,7 +300,7 @@ class Opaque(nn.Module):
         (lambda file: file.write_bytes(b"PK\x03\x04" + bytes(90)), "cannot read weights"),
         (lambda file: file.write_bytes((90).to_bytes(8, "little") + b'{"a":' + bytes(9)), "only 22 bytes"),
         (lambda file: file.write_bytes((9).to_bytes(8, "little") + b'{"a": 1}}' + bytes(9)), "cannot read"),
-        (lambda file: file.write_bytes(b"\x00" * 99), "of no known kind"),
+        (lambda file: file.write_bytes(b"\x00" * 99), "is not a file of weights"),
         (lambda file: None, "cannot read weights .No such file"),
         (lambda file: file.mkdir(), "is a folder"),
     ],

@@ -73,7 +73,7 @@ def test_command_line_arguments_become_sources(tmp_path: Path, monkeypatch: pyte
     write_npz(tmp_path / "arrays.npz")
     write_parquet(tmp_path / "one.parquet")
     kinds = {
-        "digits": "digits",
+        "digits:": "digits",
         "./digits": "folder",
         "mnist5k": "mnist5k",
         "torchvision:FashionMNIST": "torchvision",
@@ -86,6 +86,19 @@ def test_command_line_arguments_become_sources(tmp_path: Path, monkeypatch: pyte
     }
     assert {argument: source_from_argument(argument).kind for argument in kinds} == kinds
     assert len(source_from_argument("pets").read().train.items) == 2 * EACH
+
+
+@pytest.mark.parametrize("name", ["digits", "noise"])
+def test_name_of_a_source_and_of_a_folder_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert source_from_argument(name).kind == name
+    write_folder(tmp_path / name)
+    expected = f"'{name}' is the name of a source and of a path here (allowed: ./{name} for the path"
+    with pytest.raises(RequestError) as caught:
+        source_from_argument(name)
+    assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize(

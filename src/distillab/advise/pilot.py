@@ -152,6 +152,18 @@ class StoredRuns:
         """Return the seeds of which both runs are finished, in ascending order."""
         return sorted(self.by_method.get(method, {}).keys() & self.by_method.get(baseline, {}).keys())
 
+    def only(self, seeds: Sequence[int]) -> StoredRuns:
+        """Return the runs of some seeds.
+
+        Args:
+            seeds: The seeds that are kept.
+        """
+        kept = {
+            method: {seed: row for seed, row in rows.items() if seed in seeds}
+            for method, rows in self.by_method.items()
+        }
+        return StoredRuns(kept, self.seconds, self.teacher_seconds)
+
     def arm(self, method: str, pairs: int, share: float) -> PilotArm | None:
         """Return what a pilot of this method would have found on val; None without curves.
 

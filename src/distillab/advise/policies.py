@@ -14,6 +14,7 @@ from distillab.advise.pilot import LengthError, StoredRuns, extrapolate
 from distillab.advise.posterior import Posterior, combine
 from distillab.advise.prior import Prior, StudiedMethod
 from distillab.advise.race_plan import Rung, reached
+from distillab.advise.truths import Truths
 
 ADVICE_SECONDS = 30.0  # of an advice: reading, profile, starting workers
 WORKERS = 2
@@ -27,13 +28,15 @@ class Judged:
 
     Attributes:
         context: The context.
+        part: The part of its seeds, of which some are for the pilot and others for the truth.
         base_set: Its base set.
         place: Its position among the contexts of each method, by method.
         lead: How far the teacher leads a linear probe; NaN if that is unknown.
-        runs: Its stored runs, to simulate pilots from.
+        runs: Its stored runs of the seeds for the pilot.
     """
 
     context: str
+    part: int
     base_set: str
     place: Mapping[str, int]
     lead: float
@@ -95,17 +98,17 @@ class SimulatedAdviser:
         self,
         contexts: Sequence[Judged],
         rungs: Mapping[str, Rung | None],
-        truths: Mapping[tuple[str, str], float],
+        truths: Truths,
     ) -> SimulatedAdviser:
         """Return this adviser with the scale of its intervals, for each left-out base set.
 
         The scale for a base set comes from the scores of all others: how many standard deviations the truth
-        of the chosen method was from its expected gain.
+        of the chosen method was from its expected gain, the error of the truth itself being part of them.
 
         Args:
             contexts: The contexts to calibrate on.
             rungs: The pilot of each context.
-            truths: The measured gain by context and method.
+            truths: The truth by context, part and method.
         """
         scores, groups = [], []
         for judged in contexts:
@@ -124,18 +127,17 @@ class SimulatedAdviser:
         scales[""] = group_quantile(scores, groups, ADVICE_CONFIDENCE) if scores else math.inf
         return replace(self, scales=scales)
 
-    def _score(
-        self, judged: Judged, rung: Rung | None, truths: Mapping[tuple[str, str], float]
-    ) -> float | None:
+    def _score(self, judged: Judged, rung: Rung | None, truths: Truths) -> float | None:
         posteriors = self.posteriors(judged, rung)
         if not posteriors:
             return None
         method = max(posteriors, key=lambda name: posteriors[name].estimate.mean)
-        truth = truths.get((judged.context, method))
+        truth = truths.get((judged.context, judged.part, method))
         if truth is None:
             return None
         estimate = posteriors[method].estimate
-        return abs(truth - estimate.mean) / max(estimate.deviation, 1e-9)
+        deviation = math.sqrt(estimate.variance.value + truth.variance)
+        return abs(truth.gain - estimate.mean) / max(deviation, 1e-9)
 
 
 def simulated_rung(judged: Judged, seconds: float) -> Rung | None:
@@ -184,9 +186,10 @@ def static_ranking(judged: Judged, methods: Mapping[str, StudiedMethod], margin:
     return Decision("distil" if distil else "plain", region, best, means[best], -math.inf, math.inf)
 
 
-def oracle(judged: Judged, truths: Mapping[tuple[str, str], float], margin: float) -> Decision:
+def oracle(judged: Judged, truths: Truths, margin: float) -> Decision:
     """Return the decision of one who knows the measured gains."""
-    gains = {name: truths[judged.context, name] for name in judged.place if (judged.context, name) in truths}
+    key = judged.context, judged.part
+    gains = {name: truths[(*key, name)].gain for name in judged.place if (*key, name) in truths}
     if not gains:
         return always("ce", judged)
     best = max(gains, key=lambda name: gains[name])

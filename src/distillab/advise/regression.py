@@ -23,7 +23,8 @@ class Fitted:
     Attributes:
         name: ``mean``, ``ridge`` or ``boosted trees``.
         model: The model, fitted on all contexts.
-        held_out: Its predictions by models that were fitted on the other base sets, float64 ``[n]``.
+        held_out: For each base set, the predictions of the candidate that was fitted, and chosen, on the
+            other base sets alone, float64 ``[n]``.
         errors: Root mean square error, base sets weighted equally, of each candidate by name.
     """
 
@@ -97,20 +98,29 @@ def _choose(
     of = np.unique(np.array([str(group) for group in groups]), return_inverse=True)[1].astype(np.int64)
     if of.max() < 1:
         raise ValueError("at least two base sets are needed, to test a model on one that it has not seen")
-    weights = _weights(targets, variances, of)
-    held_out = {name: np.zeros(len(targets)) for name in candidates}
+    predictions = {name: np.zeros(len(targets)) for name in candidates}
     for group in range(int(of.max()) + 1):
         rest, own = of != group, of == group
+        weights = _weights(targets[rest], variances[rest], of[rest])
         for name, make in candidates.items():
-            model = _fit(make(), values[rest], targets[rest], weights[rest])
-            held_out[name][own] = bounded(_predict(model, values[own]))
+            model = _fit(make(), values[rest], targets[rest], weights)
+            predictions[name][own] = bounded(_predict(model, values[own]))
+    squares = {name: (found - targets) ** 2 for name, found in predictions.items()}
+    best, errors = _smallest_error(squares, of)
+    held_out = np.zeros(len(targets))
+    for group in range(int(of.max()) + 1):
+        rest, own = of != group, of == group
+        chosen, _ = _smallest_error({name: each[rest] for name, each in squares.items()}, of[rest])
+        held_out[own] = predictions[chosen][own]
+    fitted = _fit(candidates[best](), values, targets, _weights(targets, variances, of))
+    return Fitted(best, fitted, held_out, errors)
+
+
+def _smallest_error(squares: dict[str, FloatArray], of: IntArray) -> tuple[str, dict[str, float]]:
+    """Return the candidate with the smallest error, and the errors; base sets have equal weights."""
     even = 1.0 / np.bincount(of)[of]
-    errors = {
-        name: float(np.sqrt(np.average((found - targets) ** 2, weights=even)))
-        for name, found in held_out.items()
-    }
-    best = min(errors, key=lambda name: errors[name])
-    return Fitted(best, _fit(candidates[best](), values, targets, weights), held_out[best], errors)
+    errors = {name: float(np.sqrt(np.average(each, weights=even))) for name, each in squares.items()}
+    return min(errors, key=lambda name: errors[name]), errors
 
 
 def _weights(targets: FloatArray, variances: FloatArray, of: IntArray) -> FloatArray:
@@ -139,16 +149,15 @@ def _ridge() -> Model:
 
 
 def _boosted() -> Model:
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    from sklearn.ensemble import GradientBoostingRegressor  # ten times as fast on so few rows as histograms
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
 
-    return HistGradientBoostingRegressor(
-        max_depth=2,
-        max_iter=80,
-        learning_rate=0.08,
-        min_samples_leaf=8,
-        l2_regularization=1.0,
-        random_state=0,
+    filled = SimpleImputer(strategy="median", keep_empty_features=True)
+    trees = GradientBoostingRegressor(
+        max_depth=2, n_estimators=80, learning_rate=0.08, min_samples_leaf=8, random_state=0
     )
+    return make_pipeline(filled, trees)
 
 
 def _fit(model: Model, values: FloatArray, targets: FloatArray, weights: FloatArray) -> Model:

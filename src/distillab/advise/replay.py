@@ -2,7 +2,8 @@
 
 Policies are simulated from the stored runs of an evidence base, one base set left out at a time, without any
 training: the prior is fitted on the other base sets, pilots are read from the validation curves of the runs,
-and intervals are calibrated on the other base sets. The truth is the measured gain on test.
+and intervals are calibrated on the other base sets. The truth is the measured gain on test, of other seeds
+than those of the pilot.
 """
 
 from __future__ import annotations
@@ -27,16 +28,13 @@ from distillab.advise.policies import (
 )
 from distillab.advise.prior import Prior
 from distillab.advise.race_plan import Rung
+from distillab.advise.truths import LEAST_TRUTH_PAIRS, Truth, Truths, measured_truths, parts_of
 from distillab.base import EvidenceBase
 from distillab.errors import RequestError
-from distillab.evidence.gains import PairedDifferences
 from distillab.evidence.pairs import Row
-from distillab.evidence.verdicts import Verdict, verdict_of
 from distillab.profile.intervals import wilson_interval
 
 BUDGETS = (0, 5, 15, 60)  # minutes
-TRUTH_CONFIDENCE = 0.8  # of the interval that a truth must have on one side of the margin to count as decided
-LEAST_TRUTH_PAIRS = 5
 MARGIN = 0.005
 _RESAMPLES = 2_000
 
@@ -44,23 +42,10 @@ Rungs = Mapping[str, Rung | None]
 
 
 @dataclass(frozen=True)
-class Truth:
-    """The measured gain of a method in a context.
-
-    Attributes:
-        gain: Mean paired difference on test.
-        verdict: Where its interval lies relative to the margin; ``undecided`` truths judge no verdict.
-        pairs: Number of pairs.
-    """
-
-    gain: float
-    verdict: Verdict
-    pairs: int
-
-
-@dataclass(frozen=True)
 class Score:
     """How right a policy was, on contexts of base sets that it has not seen.
+
+    Each context is judged once per part of its seeds; numbers of contexts count each part as a fraction.
 
     Attributes:
         policy: Name of the policy.
@@ -109,8 +94,8 @@ class Replay:
 
     Attributes:
         prior: The prior with its held-out predictions.
-        contexts: The contexts of real data that are judged.
-        truths: The truth by context and method.
+        contexts: The contexts of real data that are judged, once per part of their seeds.
+        truths: The truth by context, part and method.
         lengths: The record of short and full trainings.
         margin: Margin of practical equivalence.
         skipped: Number of contexts whose truth rests on too few pairs.
@@ -125,7 +110,7 @@ class Replay:
 
     prior: Prior
     contexts: tuple[Judged, ...]
-    truths: Mapping[tuple[str, str], Truth]
+    truths: Truths
     lengths: LengthRecord
     margin: float
     skipped: int = 0
@@ -149,33 +134,31 @@ class Replay:
             raise RequestError(
                 "the evidence base has too few base sets to leave one out", allowed="at least 4 base sets"
             )
-        truths = _truths(base, prior, margin, least_pairs)
+        parts = parts_of(base, prior, least_pairs)
+        truths = measured_truths(base, prior, parts, margin)
         stored = stored_runs(base)
         contexts, skipped = [], 0
         for name, facts in prior.facts.items():
             place = {m: s.contexts.index(name) for m, s in prior.methods.items() if name in s.contexts}
-            known = {method: k for method, k in place.items() if (name, method) in truths}
-            calibrating = any(k in prior.methods[m].calibrating for m, k in known.items())
-            if not known:
-                skipped += bool(place)
-            elif calibrating:
-                lead = facts.get("predictor.teacher_minus_probe")
-                lead = math.nan if lead is None else float(lead)
-                contexts.append(Judged(name, str(facts["base_set"]), known, lead, stored.get(name)))
+            if not any(k in prior.methods[m].calibrating for m, k in place.items()):
+                continue
+            skipped += bool(place) and name not in parts
+            lead = facts.get("predictor.teacher_minus_probe")
+            lead = math.nan if lead is None else float(lead)
+            for number, part in enumerate(parts.get(name, ())):
+                known = {method: k for method, k in place.items() if (name, number, method) in truths}
+                if known:
+                    runs = stored[name].only(part.pilot) if name in stored else None
+                    contexts.append(Judged(name, number, str(facts["base_set"]), known, lead, runs))
         record = LengthRecord.of(base, stored, list(prior.methods))
         return cls(prior, tuple(contexts), truths, record, margin, skipped)
-
-    @property
-    def gains(self) -> dict[tuple[str, str], float]:
-        """The measured gain by context and method."""
-        return {key: truth.gain for key, truth in self.truths.items()}
 
     def adviser(self, rungs: Rungs, *, use_prior: bool = True) -> SimulatedAdviser:
         """Return the adviser with pilots of some length, its intervals calibrated."""
         names = {judged.base_set for judged in self.contexts}
         lengths = {name: self.lengths.error(name) for name in names}
         plain = SimulatedAdviser(self.prior, lengths, self.margin, use_prior=use_prior)
-        return plain.calibrated(self.contexts, rungs, self.gains)
+        return plain.calibrated(self.contexts, rungs, self.truths)
 
     def rungs(self, minutes: float) -> dict[str, Rung | None]:
         """Return how far a race of some minutes gets in each context."""
@@ -197,31 +180,34 @@ class Replay:
         found["always kd"] = lambda judged: always("kd", judged)
         found["teacher gap"] = teacher_gap
         found["static ranking"] = lambda judged: static_ranking(judged, self.prior.methods, self.margin)
-        found["oracle"] = lambda judged: oracle(judged, self.gains, self.margin)
+        found["oracle"] = lambda judged: oracle(judged, self.truths, self.margin)
         return found
 
     def score(self, policy: str, decide: Callable[[Judged], Decision]) -> Score:
         """Return how right a policy is."""
         rows = [self._judge(judged, decide(judged)) for judged in self.contexts]
         groups = [judged.base_set for judged in self.contexts]
+        names = [judged.context for judged in self.contexts]
+        parts = [1.0 / names.count(name) for name in names]
         decided = [k for k, row in enumerate(rows) if row["right"] is not None]
         signs = [k for k, row in enumerate(rows) if row["sign"] is not None]
         bounded = [k for k, row in enumerate(rows) if row["covered"] is not None]
         right, right_low = _share([rows[k]["right"] for k in decided], [groups[k] for k in decided])
         sign, sign_low = _share([rows[k]["sign"] for k in signs], [groups[k] for k in signs])
-        if signs:
-            hits = sum(bool(rows[k]["sign"]) for k in signs)
-            sign_low = min(sign_low, wilson_interval(hits, len(signs)).low)
+        judged_signs = round(sum(parts[k] for k in signs))
+        if judged_signs:
+            hits = min(judged_signs, round(sum(parts[k] for k in signs if rows[k]["sign"])))
+            sign_low = min(sign_low, wilson_interval(hits, judged_signs).low)
         covered = [rows[k]["covered"] for k in bounded]
         return Score(
             policy,
-            len(rows),
+            len(set(names)),
             len(set(groups)),
             float(np.mean([row["abstained"] for row in rows])),
-            len(decided),
+            round(sum(parts[k] for k in decided)),
             right,
             right_low,
-            len(signs),
+            judged_signs,
             sign,
             sign_low,
             group_coverage(covered, [groups[k] for k in bounded]) if bounded else math.nan,
@@ -233,10 +219,11 @@ class Replay:
         return [self.score(name, decide) for name, decide in self.policies(budgets).items()]
 
     def _judge(self, judged: Judged, decision: Decision) -> Row:
-        gains = {name: self.truths[judged.context, name].gain for name in judged.place}
+        truths = {name: self.truths[judged.context, judged.part, name] for name in judged.place}
+        gains = {name: truth.gain for name, truth in truths.items()}
         abstained = decision.verdict == "undecided"
         method = decision.method if decision.method in gains else "kd" if "kd" in gains else next(iter(gains))
-        truth = self.truths[judged.context, method]
+        truth = truths[method]
         chosen = gains[decision.method] if decision.verdict == "distil" and decision.method in gains else 0.0
         beyond = truth.verdict in ("helps", "harms")
         bounded = math.isfinite(decision.low) and math.isfinite(decision.high)
@@ -246,7 +233,7 @@ class Replay:
             "sign": (decision.verdict == "distil") == (truth.verdict == "helps")
             if beyond and not abstained
             else None,
-            "covered": decision.low <= truth.gain <= decision.high if bounded else None,
+            "covered": _is_covered(decision, truth) if bounded else None,
             "regret": max(0.0, *gains.values()) - chosen,
         }
 
@@ -275,20 +262,12 @@ def _with_rungs(adviser: SimulatedAdviser, rungs: Rungs) -> Callable[[Judged], D
     return lambda judged: adviser.decide(judged, rungs.get(judged.context))
 
 
-def _truths(
-    base: EvidenceBase, prior: Prior, margin: float, least_pairs: int
-) -> dict[tuple[str, str], Truth]:
-    found = {}
-    for method in prior.methods:
-        for pairs in base.pairs(method):
-            if len(pairs.differences) < least_pairs:
-                continue
-            after = pairs.baseline_values + pairs.differences
-            measured = PairedDifferences.of(after, pairs.baseline_values, teachers=pairs.teachers)
-            gain = measured.gain(TRUTH_CONFIDENCE)
-            verdict = verdict_of(gain.ci_low, gain.ci_high, margin, True)
-            found[pairs.context, method] = Truth(gain.gain, verdict, gain.n_pairs)
-    return found
+def _is_covered(decision: Decision, truth: Truth) -> bool:
+    """Return whether an interval, widened by the error of the truth itself, contains the truth."""
+    half, center = (decision.high - decision.low) / 2, (decision.high + decision.low) / 2
+    own = decision.posterior.estimate.variance.value if decision.posterior else 0.0
+    widened = half * math.sqrt(1.0 + truth.variance / own) if own else half
+    return abs(truth.gain - center) <= widened
 
 
 def _share(values: Sequence[bool], groups: Sequence[str]) -> tuple[float, float]:

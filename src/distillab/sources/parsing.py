@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,11 @@ def source_from_argument(argument: str) -> Source:
     Args:
         argument: A source by name with its main key (``torchvision:FashionMNIST``, ``folder:leaves``,
             ``digits``), or the path of a folder of images, of Parquet files or of tar shards, or of a file
-            ``.parquet``, ``.csv``, ``.tsv``, ``.npz`` or ``.tar``. A name has precedence over a path of the
-            same name; ``./digits`` is the path.
+            ``.parquet``, ``.csv``, ``.tsv``, ``.npz`` or ``.tar``. Where a source without a main key and a
+            path share a name, ``./digits`` is the path and ``digits:`` the source.
 
     Raises:
-        RequestError: There is no such source and no such path.
+        RequestError: There is no such source and no such path, or there are both.
 
     Example:
         >>> source_from_argument("torchvision:FashionMNIST").entry()
@@ -60,8 +61,13 @@ def source_from_argument(argument: str) -> Source:
     kind, colon, rest = argument.partition(":")
     path = expand_home(Path(argument))
     key = sources[kind].argument if kind in sources else None
+    if kind in sources and key is None and not colon and path.exists():
+        raise RequestError(
+            f"{argument!r} is the name of a source and of a path here",
+            allowed=f".{os.sep}{argument} for the path, {argument}: for the source",
+        )
     if kind in sources and (colon or key is None or not path.exists()):
-        if colon and key is None:
+        if rest and key is None:
             raise RequestError(f"source {kind!r} takes no argument", where=argument, allowed=kind)
         return parse_source({"source": kind, **({key: rest} if colon and key else {})}, Path(), argument)
     if not path.exists():

@@ -209,8 +209,8 @@ def _format(path: Path) -> Format:
         raise RequestError(
             f"is a safetensors file of which only {size:,} bytes are there", where=str(path), allowed=ALLOWED
         )
-    kind = next((name for start, name in FOREIGN if re.match(start, head, re.IGNORECASE)), "of no known kind")
-    raise RequestError(f"is no file of weights, but {kind}", where=str(path), allowed=ALLOWED)
+    kind = next((f", but {name}" for start, name in FOREIGN if re.match(start, head, re.IGNORECASE)), "")
+    raise RequestError(f"is not a file of weights{kind}", where=str(path), allowed=ALLOWED)
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, object]]:
