@@ -342,7 +342,7 @@ def test_folder_without_study_is_reported(
         (["run", "study.yaml"], ("--out",)),
         (["run", "study.yaml", "--out", "out", "--workers", "0"], ("--workers",)),
         (["run", "study.yaml", "--out", "out", "--executor", "inlin"], ("--executor", "inline")),
-        (["run", "study.yaml", "--out", "out", "--executor", "slurm"], ("--executor", "ray")),
+        (["run", "study.yaml", "--out", "out", "--executor", "threads"], ("--executor", "slurm")),
         (["list", "method"], ("'method'", "methods")),
     ],
 )

@@ -27,6 +27,7 @@ EXTRAS = MappingProxyType(
         "cpu": "faster training in bf16 on CPUs",
         "demo": "the images of the quickstart study",
         "ray": "jobs on a cluster of Ray",
+        "slurm": "jobs in allocations of Slurm",
         "docs": "the documentation as a site",
     }
 )

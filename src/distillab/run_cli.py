@@ -26,7 +26,7 @@ def run_command(
     study: Annotated[Path, typer.Argument(metavar="STUDY.yaml", help="The study file.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The study's folder.")],
     workers: WorkersOption = None,
-    executor: Annotated[str, typer.Option(help="inline, processes or ray.")] = "processes",
+    executor: Annotated[str, typer.Option(help="inline, processes, ray or slurm.")] = "processes",
     device: DeviceOption = "auto",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed runs again.")] = False,
     reuse: Annotated[

@@ -231,8 +231,9 @@ class Study:
 
         Args:
             out: The study's folder; created if it does not exist.
-            workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU.
-            executor: ``processes``, ``inline`` or ``ray``; the last takes no number of workers.
+            workers: Number of worker processes; by default one per usable CPU core, or 1 on a GPU. For
+                ``slurm``, the number of allocations.
+            executor: ``processes``, ``inline``, ``ray``, which takes no number of workers, or ``slurm``.
             device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
             retry_failed: Try failed runs again.
             reuse: Folders of other studies. Trained networks that they have, and that this study needs under

@@ -1,6 +1,6 @@
 """Where the jobs of a study run. An executor is one file here, entered in the registry ``executors``."""
 
-from distillab.study.running.executors import inline, processes, ray_cluster
+from distillab.study.running.executors import inline, processes, ray_cluster, slurm
 from distillab.study.running.executors.executor import Executor, OnProgress, executors
 from distillab.study.running.executors.request import check_executor
 
@@ -12,4 +12,5 @@ __all__ = [
     "inline",
     "processes",
     "ray_cluster",
+    "slurm",
 ]

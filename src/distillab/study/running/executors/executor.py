@@ -30,7 +30,7 @@ class Executor(Protocol):
     Example:
         >>> from distillab.study.running import executors
         >>> list(executors)
-        ['inline', 'processes', 'ray']
+        ['inline', 'processes', 'ray', 'slurm']
     """
 
     def __call__(

@@ -5,25 +5,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from distillab.errors import DiskFullError, RequestError, WorkerStartError
+from distillab.errors import RequestError
 from distillab.extras import import_extra
 from distillab.study.folder import StudyFolder
-from distillab.study.job import Job, StoredJob
-from distillab.study.ledger import Ledger
-from distillab.study.ledger.ledger import HEARTBEAT_SECONDS, MAX_DEATHS
-from distillab.study.running.executors.executor import PROGRESS_SECONDS, OnProgress, executors
+from distillab.study.job import StoredJob
+from distillab.study.running.executors.cluster import ClusterDriver, TaskEnd, TaskLost, raise_start_error
+from distillab.study.running.executors.executor import OnProgress, executors
 from distillab.study.running.executors.remote import JobEnd, RemoteStudy, run_remote
-from distillab.study.running.lost import put_back_needed
 from distillab.training.numerics.device import pick_device
-
-WINDOW = 3  # tasks that were handed to Ray, in multiples of those that run at once
-
-Submitted = dict[Any, list[Job]]
-"""The jobs of each task, by Ray's reference to its result."""
 
 
 @executors.register("ray")
@@ -51,7 +43,8 @@ def ray_cluster(folder: StudyFolder, *, workers: int, device: str, on_progress: 
         ledger.reclaim()
         # With max_calls=0 a process keeps the data between tasks, which is not the default on GPUs.
         task = ray.remote(num_cpus=threads, num_gpus=gpus, max_retries=0, max_calls=0)(run_remote)
-        _Driver(ray, folder, ledger, task, RemoteStudy.of(folder, device), on_progress).run(threads)
+        cluster = _RayCluster(ray, task, RemoteStudy.of(folder, device), threads)
+        ClusterDriver(folder, ledger, cluster, on_progress).run()
 
 
 def require_ray() -> Any:
@@ -88,109 +81,47 @@ def check_nodes(nodes: Sequence[Mapping[str, float]], threads: int, gpus: int) -
     )
 
 
-class _Driver:
-    """Hands jobs to Ray, and enters in the ledger how they end."""
+class _RayCluster:
+    """Tasks of Ray, by Ray's references to their results."""
 
-    def __init__(
-        self,
-        ray: Any,
-        folder: StudyFolder,
-        ledger: Ledger,
-        task: Any,
-        study: RemoteStudy,
-        on_progress: OnProgress,
-    ) -> None:
-        self._ray, self._folder, self._ledger, self._task = ray, folder, ledger, task
-        self._study, self._on_progress = ray.put(study), on_progress
-        self._tasks: Submitted = {}
-        self._beat = self._reported = time.monotonic()
+    def __init__(self, ray: Any, task: Any, study: RemoteStudy, threads: int) -> None:
+        self._ray, self._task, self._threads = ray, task, threads
+        self._study = ray.put(study)
+        self._running: set[Any] = set()
 
-    def run(self, threads: int) -> None:
-        try:
-            while self._tasks or self._ledger.open_jobs():
-                slots = int(self._ray.cluster_resources().get("CPU", 0) // threads)
-                self._submit(WINDOW * max(slots, 1))
-                self._settle_finished()
-                self._keep_alive()
-        finally:
-            self._put_back_all()
+    def slots(self) -> int:
+        return int(self._ray.cluster_resources().get("CPU", 0) // self._threads)
 
-    def _submit(self, window: int) -> None:
-        while len(self._tasks) < window and (jobs := self._ledger.claim()):
-            stored = [StoredJob.of(job) for job in jobs]
-            self._tasks[self._task.remote(self._study, stored)] = jobs
+    def submit(self, jobs: Sequence[StoredJob]) -> Hashable:
+        reference: Hashable = self._task.remote(self._study, list(jobs))
+        self._running.add(reference)
+        return reference
 
-    def _settle_finished(self) -> None:
-        """Wait until a task ends, or a moment, and settle all that have ended."""
-        if not self._tasks:
-            self._ledger.reclaim(count_death=True)  # the jobs of another driver, which may have died
-            time.sleep(PROGRESS_SECONDS)
-            return
-        ended, _ = self._ray.wait(list(self._tasks), timeout=PROGRESS_SECONDS)
+    def ended(self, seconds: float) -> Iterator[tuple[Hashable, TaskEnd]]:
+        ended, _ = self._ray.wait(list(self._running), timeout=seconds)
         if ended:
-            ended, _ = self._ray.wait(list(self._tasks), num_returns=len(self._tasks), timeout=0)
+            ended, _ = self._ray.wait(list(self._running), num_returns=len(self._running), timeout=0)
         for reference in ended:
-            self._settle(reference, self._tasks[reference])
-            del self._tasks[reference]
+            self._running.discard(reference)
+            yield reference, self._outcome(reference)
 
-    def _settle(self, reference: Any, jobs: list[Job]) -> None:
+    def cancel(self, task: Hashable) -> None:
+        self._running.discard(task)
+        self._ray.cancel(task, force=True)
+
+    def _outcome(self, reference: Any) -> TaskEnd:
         errors = self._ray.exceptions
         try:
-            ends = self._ray.get(reference)
+            ends: list[JobEnd] = self._ray.get(reference)
         except (errors.NodeDiedError, errors.LocalRayletDiedError):
-            for job in jobs:
-                self._ledger.release(job.id)  # the node was lost, whatever ran on it
+            return TaskLost()  # whatever ran on the node
         except errors.OutOfMemoryError:
-            self._count_death(jobs, "its process used up the memory of a node")
+            return TaskLost("its process used up the memory of a node")
         except errors.WorkerCrashedError:
-            self._count_death(jobs, "its process died")
+            return TaskLost("its process died")
         except errors.RayTaskError as error:
-            if isinstance(error.cause, DiskFullError | RequestError):
-                raise error.cause from error
-            cause = str(error.cause).splitlines() or [type(error.cause).__name__]
-            raise WorkerStartError(f"tasks cannot start: {cause[-1]}", str(error)) from error
-        else:
-            self._enter(ends, {job.id: job for job in jobs})
-
-    def _enter(self, ends: Sequence[JobEnd], jobs: dict[str, Job]) -> None:
-        waiting = [end for end in ends if end.damage]
-        if waiting:
-            damaged = [jobs[end.job] for end in waiting]
-            error = waiting[0].damage
-            if error and put_back_needed(self._folder, self._ledger, damaged, error):
-                ends = [end for end in ends if not end.damage]
-        for end in ends:
-            if end.seconds is None:
-                self._ledger.fail(end.job, end.error)
-            else:
-                self._ledger.done(end.job, end.seconds)
-
-    def _count_death(self, jobs: list[Job], reason: str) -> None:
-        """Put jobs back whose process died; fail those that have died too often."""
-        for job in jobs:
-            deaths = self._ledger.most_deaths([job]) + 1
-            if deaths >= MAX_DEATHS:
-                self._ledger.fail(job.id, f"{reason} {deaths} times")
-            else:
-                self._ledger.release(job.id, count_death=True)
-
-    def _keep_alive(self) -> None:
-        """Renew the leases now and then, and report progress."""
-        now = time.monotonic()
-        if now - self._reported > PROGRESS_SECONDS:
-            self._reported = now
-            self._ledger.tidy()
-            self._on_progress(self._ledger.progress().share)
-        if now - self._beat > HEARTBEAT_SECONDS:
-            self._beat = now
-            for job in (job for jobs in self._tasks.values() for job in jobs):
-                self._ledger.heartbeat(job.id)
-
-    def _put_back_all(self) -> None:
-        for reference, jobs in self._tasks.items():
-            self._ray.cancel(reference, force=True)
-            for job in jobs:
-                self._ledger.release(job.id)
+            raise_start_error(error.cause, str(error))
+        return ends
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from distillab.errors import RequestError, unknown_name
 from distillab.study.running.executors.executor import executors
 from distillab.study.running.executors.ray_cluster import require_ray
+from distillab.study.running.executors.slurm import require_slurm
 
 
 def check_executor(name: str, workers: int | None) -> None:
@@ -15,8 +16,8 @@ def check_executor(name: str, workers: int | None) -> None:
         workers: The number of workers that was requested; None if it was left to the executor.
 
     Raises:
-        RequestError: There is no such executor, its extra is not installed, or it takes its workers from a
-            cluster.
+        RequestError: There is no such executor, what it needs is not installed, it takes its workers from a
+            cluster, or it has to be given a number of them.
 
     Example:
         >>> check_executor("processes", 2)
@@ -34,3 +35,11 @@ def check_executor(name: str, workers: int | None) -> None:
                 allowed="a cluster of another size (`ray start --num-cpus`)",
             )
         require_ray()
+    if name == "slurm":
+        if workers is None:
+            raise RequestError(
+                "the executor slurm has to know how many allocations to submit",
+                where="--workers",
+                allowed="a number, such as --workers 8",
+            )
+        require_slurm()
