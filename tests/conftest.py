@@ -8,12 +8,15 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from support.real_sets import REAL_SETS
+
+if TYPE_CHECKING:
+    from support.studies import Undisturbed
 
 # No test depends on the clock, and a failure seen once is seen again.
 settings.register_profile("house", deadline=None, derandomize=True)
@@ -59,3 +62,13 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(JobRunner, "make", spy)
     return started
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
+    """The small study, run by the inline executor without disturbance: what every other run must reach."""
+    from distillab.study.folder import StudyFolder
+    from support.studies import CPU, Undisturbed, run_here, spec
+
+    folder = StudyFolder.begin(tmp_path_factory.mktemp("undisturbed") / "dir", spec(), CPU)
+    return Undisturbed(folder, run_here(folder))

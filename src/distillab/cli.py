@@ -338,7 +338,7 @@ def _execute(arguments: list[str]) -> int:
     except UsageError as error:
         return _end(_usage(error), 2, arguments)
     except DiskFullError as error:
-        return _end(f"{error}; what was finished is kept: free some space and run it again", 1, arguments)
+        return _end(f"{error}; what was finished is kept: make room and run it again", 1, arguments)
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):

@@ -8,6 +8,7 @@ import os
 import shutil
 import socket
 import sqlite3
+import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,13 +24,13 @@ TrainedKind = Literal["teacher", "student"]
 
 @contextlib.contextmanager
 def raising_disk_full(place: Path) -> Iterator[None]:
-    """Raise :class:`DiskFullError` for the various errors that a full disk causes in the block.
+    """Raise :class:`DiskFullError` for the various errors that a full disk, or a limit on files, causes.
 
     Args:
         place: The folder that is written to, for the message.
 
     Raises:
-        DiskFullError: There is no space left.
+        DiskFullError: There is no space left, or a file reaches the size that this process may write.
 
     Example:
         >>> with raising_disk_full(Path("runs")):
@@ -37,22 +38,45 @@ def raising_disk_full(place: Path) -> Iterator[None]:
         Traceback (most recent call last):
         distillab.errors.DiskFullError: runs: no space left on the disk
     """
-    full = (errno.ENOSPC, errno.EDQUOT)
     try:
         yield
-    except OSError as error:
-        if error.errno in full or (error.errno is None and "written" in str(error)):  # of numpy
-            raise DiskFullError(f"{place}: no space left on the disk") from error
-        raise
-    except sqlite3.OperationalError as error:
-        if "disk is full" in str(error):
-            raise DiskFullError(f"{place}: no space left on the disk") from error
-        raise
     except Exception as error:
-        # safetensors raises an error of its own, whose text holds the operating system's error number.
-        if f"os error {errno.ENOSPC}" in str(error) or "No space left" in str(error):
-            raise DiskFullError(f"{place}: no space left on the disk") from error
+        if why := _why_full(error):
+            raise DiskFullError(f"{place}: {why}") from error
         raise
+
+
+def _why_full(error: Exception) -> str | None:
+    """Return how a full disk, or a limit on the size of files, is told; None if it is neither."""
+    text = str(error)
+    full, limited = "no space left on the disk", "a file reaches the size that is allowed here (`ulimit -f`)"
+    if isinstance(error, sqlite3.OperationalError):
+        if "disk is full" in text:
+            return full
+        return limited if "disk I/O error" in text and _size_is_limited() else None
+    if isinstance(error, OSError) and error.errno is not None:
+        return (
+            full
+            if error.errno in (errno.ENOSPC, errno.EDQUOT)
+            else limited
+            if error.errno == errno.EFBIG
+            else None
+        )
+    if isinstance(error, OSError) and "written" in text:  # numpy does not say why
+        return limited if _size_is_limited() else full
+    # safetensors raises an error of its own, whose text holds the operating system's error number.
+    if f"os error {errno.EFBIG}" in text or "File too large" in text:
+        return limited
+    return full if f"os error {errno.ENOSPC}" in text or "No space left" in text else None
+
+
+def _size_is_limited() -> bool:
+    """Return whether the size of files is limited for this process."""
+    if sys.platform == "win32":
+        return False
+    import resource
+
+    return resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY
 
 
 class Store:
