@@ -112,9 +112,11 @@ selftest: $(VENV)/.installed ## check intervals and verdicts on small trained ne
 	$(BIN)/distillab selftest --out runs/selftest
 
 CASES ?= 100000
+KILLS ?= 200
 soak: export OMP_NUM_THREADS = 1
-soak: $(VENV)/.installed-dev ## tests of faults and CASES=100000 files that are changed at random (hours)
-	DISTILLAB_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -q -n auto --maxprocesses 8 tests/faults $(PYTEST_ARGS)
+soak: $(VENV)/.installed-dev ## faults: CASES=100000 changed files, KILLS=200 processes, full disks, 5,000 jobs (hours)
+	DISTILLAB_FUZZ_CASES=$(CASES) DISTILLAB_KILLS=$(KILLS) DISTILLAB_DISKS=40 DISTILLAB_JOBS=5000 DISTILLAB_RUNS=200 \
+		$(BIN)/python -m pytest -q -rA -n auto --maxprocesses 8 tests/faults $(PYTEST_ARGS)
 
 clean: ## remove the environment and what tools leave behind (not runs/)
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
