@@ -16,8 +16,8 @@ from distillab.data.boxes import ignored
 from distillab.data.tracks import Tracks
 from distillab.sources.drawn_tracks import DrawnSequence, DrawnTracks
 from distillab.sources.mot import Mot
-from distillab.tasks.kalman import BoxFilter
 from distillab.tasks.tracker import (
+    BoxFilter,
     FoundObjects,
     TrackedObjects,
     TrackerSettings,

@@ -29,7 +29,7 @@ from distillab.deploy.sessions import open_session
 from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
 from distillab.tasks import Classification, Task
-from distillab.tasks.dense_outputs import CELL_COLUMNS
+from distillab.tasks.dense_outputs import CELL_COLUMNS, EMBEDDING_SIZE
 from distillab.user_code import require_code
 
 if TYPE_CHECKING:
@@ -358,8 +358,9 @@ def _require_form(file: Path, session: InferenceSession, description: ModelDescr
     given, made = session.get_inputs()[0], session.get_outputs()[0]
     kind = "tensor(uint8)" if description.modality == IMAGE else "tensor(float)"
     classes = len(description.classes)
-    dense = [*made.shape[1:2], classes + CELL_COLUMNS]
-    wanted = [*graph_shape(description), *(dense if description.task_config().dense else [classes])]
+    task = description.task_config()
+    dense = [*made.shape[1:2], classes + CELL_COLUMNS + (EMBEDDING_SIZE if task.follows else 0)]
+    wanted = [*graph_shape(description), *(dense if task.dense else [classes])]
     shape = [*given.shape[1:], *made.shape[1:]]
     known = [each for each in shape if isinstance(each, int)]
     if given.type != kind or (len(known) == len(shape) and shape != wanted):

@@ -40,18 +40,10 @@ def follow_stored(stored: Logits, tracks: Tracks, settings: TrackerSettings) -> 
     empty = TrackedObjects(np.empty(0, dtype=np.int64), np.empty((0, 4)))
     found = [empty] * len(tracks)
     for positions in tracks.sequences():
-        frames = []
-        for position in positions:
-            here = detections[position]
-            kept = here[:, 5] > NO_BOX
-            frames.append(
-                FoundObjects(
-                    int(tracks.frames[position, 1]),
-                    here[kept, :4],
-                    here[kept, 4],
-                    embeddings[position][: len(kept)][kept],
-                )
-            )
+        frames = [
+            FoundObjects.of_rows(int(tracks.frames[position, 1]), detections[position], embeddings[position])
+            for position in positions
+        ]
         for position, objects in zip(positions, follow_objects(frames, settings), strict=True):
             found[position] = objects
     return found
