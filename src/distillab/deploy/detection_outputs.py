@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from PIL import Image
 
@@ -15,7 +16,6 @@ from distillab.deploy.detecting import FileDetections
 from distillab.errors import RequestError
 from distillab.modalities.image.box_pictures import ColoredBox, draw_boxes
 
-_COLUMNS = ("file", "label", "confidence", "left", "top", "right", "bottom")
 MOST_FRAMES = 2000
 """Frames of an animation, which are held in memory."""
 _FRAME_SIDE = 480  # pixels of the longer side of a frame at most
@@ -38,6 +38,8 @@ class DetectionOutputs:
         Traceback (most recent call last):
         distillab.errors.RequestError: --gif: a.mp4 is no GIF file (allowed: a file that ends in .gif)
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("file", "label", "confidence", "left", "top", "right", "bottom")
 
     classes: Sequence[str]
     table: Path | None = None
@@ -64,15 +66,14 @@ class DetectionOutputs:
                 raise RequestError(
                     f"{len(files):,} frames are too many", where="--gif", allowed=f"up to {MOST_FRAMES:,}"
                 )
-        for option, file in (("--csv", self.table), ("--gif", self.animation)):
-            if file is not None and (file.is_dir() or not file.parent.is_dir()):
-                raise RequestError(f"{file} cannot be written", where=option, allowed="a file in a folder")
+        require_writable("--csv", self.table)
+        require_writable("--gif", self.animation)
         if self.pictures is None:
             return
         try:
             self.pictures.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable("--pictures", self.pictures, error) from error
+            raise unwritable("--pictures", self.pictures, error) from error
         self._names = _names_of(named, files)
         taken = {file.resolve() for file in files}
         for name in self._names.values():
@@ -106,14 +107,14 @@ class DetectionOutputs:
         self._rows += [{"file": found.file, **box.as_dict()} for box in found.boxes]
         if found.picture is None or (self.pictures is None and self.animation is None):
             return
-        drawn = draw_boxes(found.picture, [self._colored(box) for box in found.boxes])
+        drawn = self.drawn(found.picture, found)
         if self.pictures is not None:
             target = self.pictures / self._names[Path(found.file)]
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 drawn.save(target)
             except OSError as error:
-                raise _unwritable("--pictures", target, error) from error
+                raise unwritable("--pictures", target, error) from error
         if self.animation is not None:
             self._frames.append(_frame(drawn, self._frames[0].size if self._frames else None))
 
@@ -126,11 +127,11 @@ class DetectionOutputs:
         if self.table is not None:
             try:
                 with self.table.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, _COLUMNS)
+                    writer = csv.DictWriter(file, self.columns)
                     writer.writeheader()
                     writer.writerows(self._rows)
             except OSError as error:
-                raise _unwritable("--csv", self.table, error) from error
+                raise unwritable("--csv", self.table, error) from error
         if self.animation is not None and self._frames:
             first, *others = self._frames
             try:
@@ -138,7 +139,11 @@ class DetectionOutputs:
                     self.animation, save_all=True, append_images=others, duration=1000 / self.rate, loop=0
                 )
             except OSError as error:
-                raise _unwritable("--gif", self.animation, error) from error
+                raise unwritable("--gif", self.animation, error) from error
+
+    def drawn(self, picture: Image.Image, found: FileDetections) -> Image.Image:
+        """Return a picture with its boxes, one color per class."""
+        return draw_boxes(picture, [self._colored(box) for box in found.boxes])
 
     def _colored(self, box: DetectedBox) -> ColoredBox:
         text = f"{box.label} {box.confidence:.2f}"
@@ -173,7 +178,14 @@ def _frame(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
     return picture.quantize(128)
 
 
-def _unwritable(option: str, path: Path, error: OSError) -> RequestError:
+def require_writable(option: str, file: Path | None) -> None:
+    """Raise RequestError if a file of an option can surely not be written; None is no file."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise RequestError(f"{file} cannot be written", where=option, allowed="a file in a folder")
+
+
+def unwritable(option: str, path: Path, error: OSError) -> RequestError:
+    """Return the error of an option whose file or folder could not be written."""
     return RequestError(
         f"{path} cannot be written ({error.strerror or error})", where=option, allowed="a place you can write"
     )
