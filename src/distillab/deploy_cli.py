@@ -174,13 +174,17 @@ def benchmark_command(
     batch: Annotated[int, typer.Option(help="The larger batch size, beside 1.")] = 32,
     threads: Threads = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Time per batch size, about.")] = 2.0,
+    frames: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also time network and tracker on these. Networks for tracking."),
+    ] = None,
     as_json: DeployAsJson = False,
 ) -> None:
     """Time models on this CPU, in turn: latency at batch 1 and n, first pass, throughput, bytes."""
     from distillab.deploy import benchmark_models
     from distillab.terminal.deploy import print_benchmark
 
-    found = benchmark_models(models, batch=batch, threads=threads, seconds=seconds)
+    found = benchmark_models(models, batch=batch, threads=threads, seconds=seconds, frames=frames)
     if as_json:
         _print_json(found.as_dict())
     else:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from distillab.canonical import JsonObject
-from distillab.deploy.detected import DetectedBox
 from distillab.deploy.detecting import FileDetections
 from distillab.errors import RequestError
-from distillab.modalities.image.box_pictures import ColoredBox, draw_boxes
+from distillab.modalities.image.box_pictures import ColoredBox, box_color, draw_boxes
 
 MOST_FRAMES = 2000
 """Frames of an animation, which are held in memory."""
 _FRAME_SIDE = 480  # pixels of the longer side of a frame at most
+_PALETTE, _MOST_OWN = 160, 60  # colors of a frame, and those of them that are kept for boxes
 _JPEG = (".jpg", ".jpeg")
 
 
@@ -116,7 +116,8 @@ class DetectionOutputs:
             except OSError as error:
                 raise unwritable("--pictures", target, error) from error
         if self.animation is not None:
-            self._frames.append(_frame(drawn, self._frames[0].size if self._frames else None))
+            size = self._frames[0].size if self._frames else None
+            self._frames.append(_frame(drawn, size, {box.color for box in self.colored(found)}))
 
     def finish(self) -> None:
         """Write the table and the animation.
@@ -143,12 +144,18 @@ class DetectionOutputs:
 
     def drawn(self, picture: Image.Image, found: FileDetections) -> Image.Image:
         """Return a picture with its boxes, one color per class."""
-        return draw_boxes(picture, [self._colored(box) for box in found.boxes])
+        return draw_boxes(picture, self.colored(found))
 
-    def _colored(self, box: DetectedBox) -> ColoredBox:
-        text = f"{box.label} {box.confidence:.2f}"
-        number = self.classes.index(box.label)
-        return ColoredBox(box.left, box.top, box.right, box.bottom, number, text)
+    def colored(self, found: FileDetections) -> list[ColoredBox]:
+        """Return the boxes of a picture with their colors and texts."""
+        return [
+            ColoredBox(
+                *(box.left, box.top, box.right, box.bottom),
+                self.classes.index(box.label),
+                f"{box.label} {box.confidence:.2f}",
+            )
+            for box in found.boxes
+        ]
 
 
 def _names_of(named: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
@@ -167,15 +174,22 @@ def _names_of(named: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
     return names
 
 
-def _frame(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """Return a picture as a frame of an animation, in the size of the first one."""
+def _frame(picture: Image.Image, size: tuple[int, int] | None, colors: Collection[int]) -> Image.Image:
+    """Return a picture as a frame of an animation, in the size of the first one.
+
+    The colors of boxes, which cover few pixels, have places of their own in its palette.
+    """
     picture = picture.copy()
     picture.thumbnail(size or (_FRAME_SIDE, _FRAME_SIDE))
     if size is not None and picture.size != size:
         ground = Image.new("RGB", size)
         ground.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
         picture = ground
-    return picture.quantize(128)
+    own = [value for number in sorted(colors)[:_MOST_OWN] for value in ImageColor.getrgb(box_color(number))]
+    found = picture.quantize(_PALETTE - len(own) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(found + own)
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def require_writable(option: str, file: Path | None) -> None:

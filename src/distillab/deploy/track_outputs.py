@@ -77,11 +77,16 @@ class TrackOutputs(DetectionOutputs):
 
     def drawn(self, picture: Image.Image, found: FileDetections) -> Image.Image:
         """Return a frame with its boxes, one color per object, and where each was before."""
-        boxes = [box for box in found.boxes if isinstance(box, TrackedBox)]
-        colored = [
-            ColoredBox(box.left, box.top, box.right, box.bottom, box.id - 1, str(box.id)) for box in boxes
+        colored = self.colored(found)
+        return draw_tracks(picture, colored, [self._trail(box.color + 1) for box in colored])
+
+    def colored(self, found: FileDetections) -> list[ColoredBox]:
+        """Return the boxes of a frame with the colors and the numbers of their objects."""
+        return [
+            ColoredBox(box.left, box.top, box.right, box.bottom, box.id - 1, str(box.id))
+            for box in found.boxes
+            if isinstance(box, TrackedBox)
         ]
-        return draw_tracks(picture, colored, [self._trail(box.id) for box in boxes])
 
     def _trail(self, number: int) -> ColoredTrail:
         recent = self._frame - TRAIL_FRAMES

@@ -179,12 +179,14 @@ def print_benchmark(found: Benchmark) -> None:
     for name in ("model", "MB", "load ms", "batch", "first ms", "p50 ms", "p95 ms", "per second"):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for each in found.models:
-        for latency in each.latency:
+        named = [(str(latency.batch), latency) for latency in each.latency]
+        named += [("1 + tracker", each.following)] if each.following else []
+        for batch, latency in named:
             table.add_row(
                 printable(each.model),
                 f"{each.bytes / 1e6:.2f}",
                 f"{each.load_ms:.0f}",
-                str(latency.batch),
+                batch,
                 f"{latency.first:.2f}",
                 f"{latency.p50:.2f}",
                 f"{latency.p95:.2f}",
