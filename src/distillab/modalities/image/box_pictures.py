@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-BOX_COLORS = ("#ffb000", "#4cc9ff", "#ff5fa2", "#5ee39b", "#c9a2ff", "#ff7847", "#f4f06a", "#8fb4ff")
+BOX_COLORS = (
+    *("#ffb000", "#4cc9ff", "#ff5fa2", "#5ee39b", "#c9a2ff", "#ff7847", "#f4f06a", "#8fb4ff"),
+    *("#e14bff", "#9be22d", "#1fd6c1", "#ff3b3b"),
+)
 """Bright colors that can be told apart on most pictures, also with common color blindness."""
 _HUE_STEP = (5**0.5 - 1) / 2  # the golden section, whose multiples stay apart
 _DARK = "#101010"  # of letters on a color
