@@ -66,8 +66,8 @@ class DetectionOutputs:
                 raise RequestError(
                     f"{len(files):,} frames are too many", where="--gif", allowed=f"up to {MOST_FRAMES:,}"
                 )
-        require_writable("--csv", self.table)
-        require_writable("--gif", self.animation)
+        require_place("--csv", self.table)
+        require_place("--gif", self.animation)
         if self.pictures is None:
             return
         try:
@@ -192,7 +192,7 @@ def _frame(picture: Image.Image, size: tuple[int, int] | None, colors: Collectio
     return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def require_writable(option: str, file: Path | None) -> None:
+def require_place(option: str, file: Path | None) -> None:
     """Raise RequestError if a file of an option can surely not be written; None is no file."""
     if file is not None and (file.is_dir() or not file.parent.is_dir()):
         raise RequestError(f"{file} cannot be written", where=option, allowed="a file in a folder")

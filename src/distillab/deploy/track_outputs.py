@@ -11,7 +11,7 @@ from typing import ClassVar
 from PIL import Image
 
 from distillab.deploy.detecting import FileDetections
-from distillab.deploy.detection_outputs import DetectionOutputs, require_writable, unwritable
+from distillab.deploy.detection_outputs import DetectionOutputs, require_place, unwritable
 from distillab.deploy.tracked import TrackedBox
 from distillab.modalities.image.box_pictures import ColoredBox
 from distillab.modalities.image.track_pictures import ColoredTrail, draw_tracks
@@ -45,7 +45,7 @@ class TrackOutputs(DetectionOutputs):
 
     def check(self, named: Sequence[Path], files: Sequence[Path]) -> None:
         """Raise RequestError if something cannot be written, before anything is computed."""
-        require_writable("--mot", self.tracks)
+        require_place("--mot", self.tracks)
         super().check(named, files)
 
     def add(self, found: FileDetections) -> None:

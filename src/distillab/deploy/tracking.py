@@ -27,6 +27,19 @@ def track_files(
 
     Raises:
         RequestError: Frames are of different sizes, or the network gives outputs that are not finite.
+
+    Example:
+        >>> import numpy as np
+        >>> from distillab.deploy.description import ModelDescription
+        >>> from distillab.deploy.loaded import TorchEngine
+        >>> from distillab.models import InputSpec
+        >>> description = ModelDescription(
+        ...     architecture="fairmot_resnet_s", classes=("walker",), item=InputSpec(1, 32, 32),
+        ...     mean=np.zeros(1, np.float32), std=np.ones(1, np.float32), task={"name": "tracking"},
+        ... )
+        >>> model = LoadedModel(Path("model"), description, TorchEngine(description.build(), description))
+        >>> [each.error for each in track_files(model, [Path("missing.png")])]
+        ['there is no such file']
     """
     require_one_size(frames)
     tracker, passed = FrameTracker(model.description), 1

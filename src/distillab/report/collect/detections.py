@@ -13,7 +13,7 @@ from distillab.report.collect.question import conditions_text
 from distillab.report.collect.rows import mean_sd
 from distillab.report.collect.shown_students import ShownStudents, network_text, shown_students
 from distillab.report.collect.stored_networks import (
-    TEACHER,
+    TEACHER_ROLE,
     StoredNetwork,
     stored_student,
     stored_teachers,
@@ -160,6 +160,6 @@ def _arm(method: str, runs: Sequence[MatchedClass]) -> ArmPrecision:
     has_objects = bool(runs[0].objects.any())
     mean, spread = mean_sd([each.average_precision() for each in runs] if has_objects else [])
     curve = np.mean([each.precisions() for each in runs], axis=0).round(4) if has_objects else []
-    role = {TEACHER: TEACHER, PLAIN: "plain"}.get(method, "distilled")
-    name = method if method == TEACHER else network_text(method)
+    role = {TEACHER_ROLE: TEACHER_ROLE, PLAIN: "plain"}.get(method, "distilled")
+    name = method if method == TEACHER_ROLE else network_text(method)
     return ArmPrecision(name, role, len(runs), mean, spread, tuple(map(float, curve)))

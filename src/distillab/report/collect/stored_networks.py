@@ -12,7 +12,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.planning.conditions import PRIMARY
 from distillab.tasks.arrays import Logits
 
-TEACHER = "teacher"
+TEACHER_ROLE = "teacher"
 """What stands in the place of the method of a teacher."""
 
 
@@ -31,7 +31,7 @@ class StoredNetwork:
     @property
     def name(self) -> str:
         """The network in words."""
-        return self.method if self.method == TEACHER else network_text(self.method)
+        return self.method if self.method == TEACHER_ROLE else network_text(self.method)
 
 
 def stored_student(folder: StudyFolder, cell: Cell) -> StoredNetwork:
@@ -55,6 +55,6 @@ def stored_teachers(folder: StudyFolder, cells: Sequence[Cell]) -> list[StoredNe
     names = dict.fromkeys(cell.outputs for cell in cells if cell.outputs)
     known = [name for name in names if folder.store.has("outputs", name)]
     return [
-        StoredNetwork(TEACHER, load_logits(folder.store.folder("outputs", name) / LOGITS)[PRIMARY])
+        StoredNetwork(TEACHER_ROLE, load_logits(folder.store.folder("outputs", name) / LOGITS)[PRIMARY])
         for name in known
     ]
