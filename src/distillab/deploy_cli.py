@@ -90,25 +90,34 @@ def predict_command(
     animation: Annotated[
         Path | None, typer.Option("--gif", metavar="FILE", help="The same, one frame per image. Detectors.")
     ] = None,
+    tracks: Annotated[
+        Path | None,
+        typer.Option("--mot", metavar="FILE", help="Tracks as in MOTChallenge. Networks for tracking."),
+    ] = None,
     rate: Annotated[
         float, typer.Option("--fps", min=0.1, max=50.0, help="Frames of --gif per second.")
     ] = 10.0,
     threads: Threads = None,
 ) -> None:
-    """Print what is predicted of each image, one JSON line per file: class and probability, or boxes."""
+    """Print what is predicted of each image, one JSON line per file: class and probability, or boxes.
+
+    A network for tracking takes the frames of one sequence, and its boxes have identities.
+    """
     from distillab.api.models import load
-    from distillab.deploy import detect_files, files_in, predict_files
+    from distillab.deploy import detect_files, files_in, frames_in, predict_files, track_files
     from distillab.terminal.deploy import detection_outputs
 
     loaded = load(model, threads=threads)
-    files = files_in(images, loaded)
-    outputs = detection_outputs(loaded, confidence, table, pictures, animation, rate)
+    follows = loaded.task.follows
+    files = frames_in(images) if follows else files_in(images, loaded)
+    outputs = detection_outputs(loaded, confidence, table, pictures, animation, rate, tracks)
     if outputs is None:
         _print_results(predict_files(loaded, files))
         return
     outputs.check(images, files)
     least = {} if confidence is None else {"least": confidence}
-    _print_results(outputs.written(detect_files(loaded, files, **least)))
+    find = track_files if follows else detect_files
+    _print_results(outputs.written(find(loaded, files, **least)))
 
 
 def _print_results(results: Iterable[FilePrediction | FileDetections]) -> None:
@@ -165,13 +174,17 @@ def benchmark_command(
     batch: Annotated[int, typer.Option(help="The larger batch size, beside 1.")] = 32,
     threads: Threads = None,
     seconds: Annotated[float, typer.Option(min=0.0, help="Time per batch size, about.")] = 2.0,
+    frames: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also time network and tracker on these. Networks for tracking."),
+    ] = None,
     as_json: DeployAsJson = False,
 ) -> None:
     """Time models on this CPU, in turn: latency at batch 1 and n, first pass, throughput, bytes."""
     from distillab.deploy import benchmark_models
     from distillab.terminal.deploy import print_benchmark
 
-    found = benchmark_models(models, batch=batch, threads=threads, seconds=seconds)
+    found = benchmark_models(models, batch=batch, threads=threads, seconds=seconds, frames=frames)
     if as_json:
         _print_json(found.as_dict())
     else:

@@ -32,6 +32,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # Pages whose Python and diffs are executed or compared with the tree by tests of their own.
 EXECUTED = (
     "README.md",
+    "docs/multi-object-tracking.md",
     *(
         f"docs/{name}.md"
         for name in ("first-contribution", "architecture", "data", "python", "deploy", "detection")

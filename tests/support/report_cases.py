@@ -18,6 +18,7 @@ from distillab.tasks import MultiLabel
 from support.report_detections import detections
 from support.report_pictures import CLASSES, digit
 from support.report_sample import TASK, Scale, class_panel, sample
+from support.report_tracks import tracks
 
 HOSTILE = "</script><script>window.hacked = 1</script><img src=x onerror='window.hacked = 2'>&amp;<b>"
 
@@ -179,6 +180,7 @@ def hostile() -> ReportContents:
         failures=(FailureView(HOSTILE, HOSTILE, HOSTILE, HOSTILE),),
         teachers=(TeacherView(HOSTILE, HOSTILE, HOSTILE, HOSTILE, 0, {"accuracy": 0.5, "ece": 0.1}),),
         detections=detections((HOSTILE, f"{HOSTILE}2")),
+        tracks=tracks(HOSTILE),
     )
 
 
@@ -186,6 +188,11 @@ def detectors() -> ReportContents:
     """Return a study of detectors with crowded images and more classes than are drawn."""
     classes = tuple(f"class number {number} with a long name" for number in range(9))
     return replace(sample(), detections=detections(classes, boxes=40, side=200))
+
+
+def trackers() -> ReportContents:
+    """Return a study of networks for tracking with crowded frames."""
+    return replace(sample(), detections=detections(("walker",)), tracks=tracks(boxes=20, side=200))
 
 
 def other_baselines() -> ReportContents:
@@ -243,4 +250,5 @@ CASES: dict[str, Callable[[], ReportContents]] = {
     "other_baselines": other_baselines,
     "several_labels": several_labels,
     "detectors": detectors,
+    "trackers": trackers,
 }

@@ -11,14 +11,16 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 
 from distillab.data.boxes import ignored
 from distillab.data.tracks import Tracks
 from distillab.sources.drawn_tracks import DrawnSequence, DrawnTracks
 from distillab.sources.mot import Mot
-from distillab.tasks.kalman import BoxFilter
 from distillab.tasks.tracker import (
+    BoxFilter,
     FoundObjects,
+    ObjectTracker,
     TrackedObjects,
     TrackerSettings,
     assigned_pairs,
@@ -26,21 +28,11 @@ from distillab.tasks.tracker import (
 )
 from distillab.tasks.tracking_metrics import TRACKING_COLUMNS, trackeval_metrics, tracking_metrics
 from support.mot_folders import write_sequence
+from support.tracker_worlds import disturbed, found_in
 
 WORLD = DrawnTracks(frames=60, walkers=5, resolution=96)
 STANDING = WORLD.model_copy(update={"camera": 0.0})
 ONE_LOOK = np.ones((1, 1))
-
-
-def found_in(sequence: DrawnSequence, *, alike: bool = False) -> list[FoundObjects]:
-    """Return perfect detections of a drawn sequence; with ``alike``, all walkers look the same."""
-    frames = []
-    for time, objects in enumerate(sequence.objects):
-        looks = np.zeros((len(objects), WORLD.walkers))
-        looks[np.arange(len(objects)), [0 if alike else each.identity for each in objects]] = 1
-        boxes = np.array([each.box for each in objects]).reshape(-1, 4)
-        frames.append(FoundObjects(time, boxes, np.ones(len(objects)), looks))
-    return frames
 
 
 def targets_of(sequence: DrawnSequence) -> Tracks:
@@ -192,20 +184,6 @@ def test_without_an_object_nothing_is_measured() -> None:
     assert list(measured) == list(TRACKING_COLUMNS) and np.isnan(list(measured.values())).all()
 
 
-def disturbed(sequence: DrawnSequence) -> list[TrackedObjects]:
-    """Return tracks of a sequence with mistakes of every kind: moved, missing, too many, exchanged."""
-    rng = np.random.default_rng(0)
-    found = []
-    for time, objects in enumerate(sequence.objects):
-        kept = [each for each in objects if rng.random() > 0.15]
-        moved = np.array([each.box for each in kept]).reshape(-1, 4) + rng.normal(0, 1.0, (len(kept), 4))
-        numbers = [each.identity + (10 if time > 30 and each.identity == 1 else 0) for each in kept]
-        extra = rng.uniform(0, 60, (1, 2))
-        boxes = np.concatenate([moved, np.concatenate([extra, extra + np.array([8, 16])], axis=1)])
-        found.append(TrackedObjects(np.array([*numbers, 99]), boxes))
-    return found
-
-
 def trackeval_on_files(folder: Path, found: list[TrackedObjects], layout: str) -> dict[str, float]:
     """Return the metrics that TrackEval reads from a folder of MOTChallenge and a file of tracks."""
     from trackeval.datasets import MotChallenge2DBox
@@ -275,3 +253,32 @@ def test_distances_are_squared_and_in_standard_deviations() -> None:
     here: npt.NDArray[np.float64] = np.array([[0.0, 0.0, 10.0, 20.0], [1.0, 0.0, 11.0, 20.0]])
     variance = (2 * 20 / 20) ** 2 + (20 / 20) ** 2
     assert made.distances(here).tolist() == pytest.approx([0, 1 / variance])
+
+
+@given(st.integers(0, 8), st.integers(0, 8), st.integers(0, 2**32 - 1))
+@settings(max_examples=100, deadline=None)
+def test_pairs_are_those_of_the_hungarian_algorithm(rows: int, columns: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores, allowed = rng.random((rows, columns)), rng.random((rows, columns)) < rng.random()
+    wanted = linear_sum_assignment(np.where(allowed, scores, 0.0), maximize=True)
+    kept = allowed[wanted]
+    found = assigned_pairs(scores, allowed)
+    assert [each.tolist() for each in found] == [each[kept].tolist() for each in wanted]
+
+
+def test_scores_that_are_alike_are_assigned_as_well() -> None:
+    scores = np.array([[0.5, 0.5, 0.5], [0.5, 0.0, 0.5], [0.0, 0.0, 0.5]])
+    rows, columns = assigned_pairs(scores, scores > 0)
+    assert rows.tolist() == [0, 1, 2] and columns.tolist() == [1, 0, 2]
+
+
+def test_a_tracker_gives_frame_after_frame_what_a_sequence_has() -> None:
+    frames = found_in(WORLD.drawn("test", 2))
+    tracker, chosen = ObjectTracker(TrackerSettings(patience=4)), TrackerSettings(patience=4)
+    for frame, wanted in zip(frames, follow_objects(frames, chosen), strict=True):
+        none = np.array([[0.0, 0, 9, 9, 1, -1]])  # no detection
+        rows = np.column_stack([frame.boxes, frame.confidences, np.zeros(len(frame.boxes))])
+        looks = np.concatenate([frame.embeddings, np.zeros((1, frame.embeddings.shape[1]))])
+        found = tracker.next_frame(np.concatenate([rows, none]), looks)
+        assert (found[:, 5] - 1).tolist() == wanted.identities.tolist()
+        np.testing.assert_array_equal(found[:, :4], wanted.boxes)

@@ -17,6 +17,7 @@ from distillab.deploy.environment import environment_facts
 from distillab.deploy.graph import graph_shape
 from distillab.deploy.latency import Latency, time_in_turn
 from distillab.deploy.loaded import LoadedModel, load_model
+from distillab.deploy.tracking_speed import model_pass
 from distillab.errors import RequestError
 
 MOST_BATCH = 4096
@@ -31,6 +32,7 @@ class ModelBenchmark:
         bytes: Its size.
         load_ms: Time in which it was opened, in milliseconds.
         latency: Times of forward passes, by batch size.
+        following: Times of network and tracker together, frame by frame; None if it was not measured.
 
     Example:
         >>> ModelBenchmark("model.onnx", 1200, 3.0, (Latency(1, 2.0, 1.0, 1.5, 100),)).latency[0].p50
@@ -41,6 +43,7 @@ class ModelBenchmark:
     bytes: int
     load_ms: float
     latency: tuple[Latency, ...]
+    following: Latency | None = None
 
     def as_dict(self) -> JsonObject:
         """Return the JSON form."""
@@ -49,6 +52,7 @@ class ModelBenchmark:
             "bytes": self.bytes,
             "load_ms": self.load_ms,
             "latency": [each.as_dict() for each in self.latency],
+            **({} if self.following is None else {"following": self.following.as_dict()}),
         }
 
 
@@ -79,6 +83,7 @@ def benchmark_models(
     batch: int = 32,
     threads: int | None = None,
     seconds: float = 2.0,
+    frames: str | Path | None = None,
 ) -> Benchmark:
     """Time exported models on this CPU, several of them in turn, from items to probabilities.
 
@@ -89,9 +94,12 @@ def benchmark_models(
         batch: The larger batch size; the smaller one is 1.
         threads: Compute threads; None for those of torch.
         seconds: Time of all counted passes at each batch size, about.
+        frames: A folder of frames, by which networks for tracking are also timed with their tracker; None
+            for none.
 
     Raises:
-        RequestError: There is no such model, or a number is not accepted.
+        RequestError: There is no such model, a number is not accepted, or there are frames for a model that
+            follows no objects.
 
     Example:
         >>> benchmark_models(["missing"], batch=0)
@@ -116,13 +124,24 @@ def benchmark_models(
             found = time_in_turn(passes, size, seconds=seconds)
             for place, each in found.items():
                 times[int(place)].append(each)
+        following = _following([model for model, _ in loaded], frames, seconds)
     finally:
         torch.set_num_threads(before)
     models = [
-        ModelBenchmark(str(model.path), model.path.stat().st_size, load_ms, tuple(own))
-        for (model, load_ms), own in zip(loaded, times, strict=True)
+        ModelBenchmark(str(model.path), model.path.stat().st_size, load_ms, tuple(own), whole)
+        for (model, load_ms), own, whole in zip(loaded, times, following, strict=True)
     ]
     return Benchmark(tuple(models), environment_facts(threads))
+
+
+def _following(
+    models: Sequence[LoadedModel], frames: str | Path | None, seconds: float
+) -> list[Latency | None]:
+    """Return the times of each network and its tracker, frame by frame."""
+    if frames is None:
+        return [None] * len(models)
+    passes = {str(place): model_pass(model, frames) for place, model in enumerate(models)}
+    return list(time_in_turn(passes, 1, seconds=seconds).values())
 
 
 def _timed_load(path: str | Path, threads: int) -> tuple[LoadedModel, float]:

@@ -10,7 +10,7 @@ import yaml
 from distillab.data.examples import IMAGE
 from distillab.deploy.checks import Checks
 from distillab.deploy.description import ModelDescription
-from distillab.deploy.detector_files import DETECTOR_USE
+from distillab.deploy.detector_files import DETECTOR_USE, TRACKER_USE
 from distillab.deploy.files import INT8
 from distillab.deploy.recipe import BuildRecipe
 from distillab.deploy.snippets import Snippet, snippets_for
@@ -22,6 +22,7 @@ from distillab.printable import counted, printable
 _LISTED_CLASSES = 50
 _DIFFERENCES = {"logits": "a logit {:.1e} (relative)", "probabilities": "a probability {:.1e}"}
 _DIFFERENCES |= {"cells": "a raw output {:.1e} (relative)", "ap50": "AP50 {:.1e}"}
+_DIFFERENCES |= {"embeddings": "a number in an embedding {:.1e}"}
 
 
 def model_card(
@@ -126,6 +127,8 @@ def _summary(description: ModelDescription, statement: Statement | None) -> str:
 
 def _predicted(description: ModelDescription) -> str:
     classes = f"{len(description.classes)} classes"
+    if description.task_config().follows:
+        return "finds objects, each with a box and an embedding by which it is followed, in the pixels"
     if description.task_config().dense:
         return f"finds objects of {classes}, each with a box, in the pixels"
     several = description.task_config().name != "classification"
@@ -136,7 +139,7 @@ def _use(snippets: Sequence[Snippet], description: ModelDescription) -> str:
     if not snippets:
         return ""
     if description.task_config().dense:
-        text = DETECTOR_USE
+        text = TRACKER_USE if description.task_config().follows else DETECTOR_USE
     elif description.modality == IMAGE:
         text = (
             "Run these in this folder. ONNX files and `model.pt2` take pixels (uint8, "

@@ -161,6 +161,9 @@ class ModelDescription:
         if not self.task_config().dense:
             return None
         size = {"height": self.network_input.height, "width": self.network_input.width}
+        if self.task_config().follows:
+            call = "objects_of_cells(cells, height, width)"
+            return {"file": "detections.py", "call": call, **size, "tracker": "tracks.py"}
         return {"file": "detections.py", "call": "boxes_of_cells(cells, height, width)", **size}
 
     def _preprocessing(self) -> JsonObject:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
-from PIL import Image
+from PIL import Image, ImageColor
 
 from distillab.canonical import JsonObject
-from distillab.deploy.detected import DetectedBox
 from distillab.deploy.detecting import FileDetections
 from distillab.errors import RequestError
-from distillab.modalities.image.box_pictures import ColoredBox, draw_boxes
+from distillab.modalities.image.box_pictures import ColoredBox, box_color, draw_boxes
 
-_COLUMNS = ("file", "label", "confidence", "left", "top", "right", "bottom")
 MOST_FRAMES = 2000
 """Frames of an animation, which are held in memory."""
 _FRAME_SIDE = 480  # pixels of the longer side of a frame at most
+_PALETTE, _MOST_OWN = 160, 60  # colors of a frame, and those of them that are kept for boxes
 _JPEG = (".jpg", ".jpeg")
 
 
@@ -38,6 +38,8 @@ class DetectionOutputs:
         Traceback (most recent call last):
         distillab.errors.RequestError: --gif: a.mp4 is no GIF file (allowed: a file that ends in .gif)
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("file", "label", "confidence", "left", "top", "right", "bottom")
 
     classes: Sequence[str]
     table: Path | None = None
@@ -64,15 +66,14 @@ class DetectionOutputs:
                 raise RequestError(
                     f"{len(files):,} frames are too many", where="--gif", allowed=f"up to {MOST_FRAMES:,}"
                 )
-        for option, file in (("--csv", self.table), ("--gif", self.animation)):
-            if file is not None and (file.is_dir() or not file.parent.is_dir()):
-                raise RequestError(f"{file} cannot be written", where=option, allowed="a file in a folder")
+        require_place("--csv", self.table)
+        require_place("--gif", self.animation)
         if self.pictures is None:
             return
         try:
             self.pictures.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _unwritable("--pictures", self.pictures, error) from error
+            raise unwritable("--pictures", self.pictures, error) from error
         self._names = _names_of(named, files)
         taken = {file.resolve() for file in files}
         for name in self._names.values():
@@ -106,16 +107,17 @@ class DetectionOutputs:
         self._rows += [{"file": found.file, **box.as_dict()} for box in found.boxes]
         if found.picture is None or (self.pictures is None and self.animation is None):
             return
-        drawn = draw_boxes(found.picture, [self._colored(box) for box in found.boxes])
+        drawn = self.drawn(found.picture, found)
         if self.pictures is not None:
             target = self.pictures / self._names[Path(found.file)]
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 drawn.save(target)
             except OSError as error:
-                raise _unwritable("--pictures", target, error) from error
+                raise unwritable("--pictures", target, error) from error
         if self.animation is not None:
-            self._frames.append(_frame(drawn, self._frames[0].size if self._frames else None))
+            size = self._frames[0].size if self._frames else None
+            self._frames.append(_frame(drawn, size, {box.color for box in self.colored(found)}))
 
     def finish(self) -> None:
         """Write the table and the animation.
@@ -126,11 +128,11 @@ class DetectionOutputs:
         if self.table is not None:
             try:
                 with self.table.open("w", newline="", encoding="utf-8") as file:
-                    writer = csv.DictWriter(file, _COLUMNS)
+                    writer = csv.DictWriter(file, self.columns)
                     writer.writeheader()
                     writer.writerows(self._rows)
             except OSError as error:
-                raise _unwritable("--csv", self.table, error) from error
+                raise unwritable("--csv", self.table, error) from error
         if self.animation is not None and self._frames:
             first, *others = self._frames
             try:
@@ -138,12 +140,22 @@ class DetectionOutputs:
                     self.animation, save_all=True, append_images=others, duration=1000 / self.rate, loop=0
                 )
             except OSError as error:
-                raise _unwritable("--gif", self.animation, error) from error
+                raise unwritable("--gif", self.animation, error) from error
 
-    def _colored(self, box: DetectedBox) -> ColoredBox:
-        text = f"{box.label} {box.confidence:.2f}"
-        number = self.classes.index(box.label)
-        return ColoredBox(box.left, box.top, box.right, box.bottom, number, text)
+    def drawn(self, picture: Image.Image, found: FileDetections) -> Image.Image:
+        """Return a picture with its boxes, one color per class."""
+        return draw_boxes(picture, self.colored(found))
+
+    def colored(self, found: FileDetections) -> list[ColoredBox]:
+        """Return the boxes of a picture with their colors and texts."""
+        return [
+            ColoredBox(
+                *(box.left, box.top, box.right, box.bottom),
+                self.classes.index(box.label),
+                f"{box.label} {box.confidence:.2f}",
+            )
+            for box in found.boxes
+        ]
 
 
 def _names_of(named: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
@@ -162,18 +174,32 @@ def _names_of(named: Sequence[Path], files: Sequence[Path]) -> dict[Path, Path]:
     return names
 
 
-def _frame(picture: Image.Image, size: tuple[int, int] | None) -> Image.Image:
-    """Return a picture as a frame of an animation, in the size of the first one."""
+def _frame(picture: Image.Image, size: tuple[int, int] | None, colors: Collection[int]) -> Image.Image:
+    """Return a picture as a frame of an animation, in the size of the first one.
+
+    The colors of boxes, which cover few pixels, have places of their own in its palette.
+    """
     picture = picture.copy()
     picture.thumbnail(size or (_FRAME_SIDE, _FRAME_SIDE))
     if size is not None and picture.size != size:
         ground = Image.new("RGB", size)
         ground.paste(picture, ((size[0] - picture.width) // 2, (size[1] - picture.height) // 2))
         picture = ground
-    return picture.quantize(128)
+    own = [value for number in sorted(colors)[:_MOST_OWN] for value in ImageColor.getrgb(box_color(number))]
+    found = picture.quantize(_PALETTE - len(own) // 3).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(found + own)
+    return picture.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
-def _unwritable(option: str, path: Path, error: OSError) -> RequestError:
+def require_place(option: str, file: Path | None) -> None:
+    """Raise RequestError if a file of an option can surely not be written; None is no file."""
+    if file is not None and (file.is_dir() or not file.parent.is_dir()):
+        raise RequestError(f"{file} cannot be written", where=option, allowed="a file in a folder")
+
+
+def unwritable(option: str, path: Path, error: OSError) -> RequestError:
+    """Return the error of an option whose file or folder could not be written."""
     return RequestError(
         f"{path} cannot be written ({error.strerror or error})", where=option, allowed="a place you can write"
     )

@@ -1,4 +1,7 @@
-"""Gates of detectors: raw outputs, boxes and AP50 of a file are those of the network, on all of val."""
+"""Gates of detectors: raw outputs, boxes and AP50 of a file are those of the network, on all of val.
+
+Of networks for tracking, so are embeddings.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from distillab.deploy.gates import (
     relative_difference,
 )
 from distillab.deploy.judged import judged_outputs
-from distillab.tasks.dense_outputs import CELL_COLUMNS
+from distillab.tasks import Task
+from distillab.tasks.dense_outputs import CELL_COLUMNS, EMBEDDING_SIZE
 from distillab.tasks.detection_metrics import find_objects
 from distillab.tasks.detections import detections_in
 
@@ -44,7 +48,7 @@ def gate_cells(
         file: Its name.
         run: Computes the raw outputs of the file.
         items: The validation items as the graph takes them.
-        reference: Raw outputs of the trained network, float32 ``[N, A, K + 10]``.
+        reference: Raw outputs of the trained network, float32 ``[N, A, K + 10]`` or ``[N, A, K + 42]``.
         description: What the detector is.
         targets: The boxes of the validation set.
     """
@@ -59,10 +63,20 @@ def gate_cells(
             "cells": (relative_difference(_varying(cells), _varying(reference)), MOST_DIFFERENCE),
             "geometry": (float(np.abs(_fixed(cells) - _fixed(reference)).max()), 0.0),
             "detections": (differing_detections(found, wanted, _EQUAL_OVERLAP), MOST_DISAGREEMENT),
+            **_embedding_gate(cells, reference, task),
             task.primary: (abs(task.score(found, targets) - score), MOST_DISAGREEMENT),
         }
         results += [GateResult(file, gate, batch, n, value, limit) for gate, (value, limit) in values.items()]
     return results
+
+
+def _embedding_gate(cells: Items, reference: Items, task: Task) -> dict[str, tuple[float, float]]:
+    """Return the largest difference in embeddings of identities, which have unit length, and its limit."""
+    if not task.follows:
+        return {}
+    columns = slice(-_GEOMETRY - EMBEDDING_SIZE, -_GEOMETRY)
+    differences = np.abs(cells[..., columns] - reference[..., columns])
+    return {"embeddings": (float(differences.max()), MOST_DIFFERENCE)}
 
 
 def differing_detections(stored: Items, other: Items, overlap: float = _ALIKE_OVERLAP) -> float:

@@ -26,6 +26,7 @@ _NOUNS = {
     "probabilities": "largest difference of a probability",
     "cells": "largest relative difference of a raw output",
     "geometry": "largest difference of an anchor",
+    "embeddings": "largest difference of a number in an embedding",
     "detections": "detections that differ, weighted by confidence,",
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,20 +15,21 @@ from torch import nn
 
 from distillab.artefacts import weights_digest
 from distillab.data.examples import IMAGE, Examples, Items
-from distillab.deploy.description import CONFIG, ModelDescription, read_description
+from distillab.deploy.description import ModelDescription, read_description
 from distillab.deploy.detected import DetectedBox, detected_boxes, refuse_detector, require_detector
 from distillab.deploy.detector_files import SHOWN_CONFIDENCE
 from distillab.deploy.files import CHECKS, INT8, MODEL_FILES, ONNX, PROGRAM, SAFETENSORS
+from distillab.deploy.frames import frames_in
 from distillab.deploy.graph import graph_items, graph_shape
 from distillab.deploy.judged import judged_outputs
-from distillab.deploy.preprocessing import each_image, preprocess_images, upright_picture
+from distillab.deploy.preprocessing import each_image, preprocess_image, preprocess_images, upright_picture
 from distillab.deploy.program import load_program
 from distillab.deploy.resized import load_resized_state
-from distillab.deploy.sessions import open_session
+from distillab.deploy.sessions import open_session, require_form
+from distillab.deploy.tracked import FrameTracker, TrackedBox, require_tracker
 from distillab.errors import RequestError
 from distillab.models.dry_run import logits_of
 from distillab.tasks import Classification, Task
-from distillab.tasks.dense_outputs import CELL_COLUMNS
 from distillab.user_code import require_code
 
 if TYPE_CHECKING:
@@ -176,6 +176,28 @@ class LoadedModel:
         ]
         cells, _ = self.engine.run(self.preprocess(inputs), BATCH)
         return detected_boxes(cells, sizes, self.description, least)
+
+    def track(self, frames: Any, *, least: float = 0.0) -> tuple[tuple[TrackedBox, ...], ...]:
+        """Return the objects in each frame of a sequence, with identities, in pixels of the frame.
+
+        Args:
+            frames: The folder of the frames, which are taken in the natural order of their names; or frames
+                in order, as for :meth:`preprocess`.
+            least: Confidence below which a box is left out. It is followed all the same.
+
+        Raises:
+            RequestError: The model follows no objects, a frame cannot be decoded, or frames are of different
+                sizes.
+        """
+        require_tracker(self.description, self.path, "`track` needs a model that follows objects")
+        given = frames_in([frames]) if isinstance(frames, str | Path) and Path(frames).is_dir() else frames
+        tracker, found = FrameTracker(self.description), []
+        for frame, where in each_image(given):
+            item = preprocess_image(frame, self.description, where)
+            size = upright_picture(frame, self.description, where).size[::-1]
+            [cells], _ = self.engine.outputs(item[None])
+            found.append(tracker.next_frame(cells, size, where, least=least))
+        return tuple(found)
 
     def labels_of(self, probabilities: npt.NDArray[np.float32]) -> tuple[Any, ...]:
         """Return the predicted names for probabilities ``[N, classes]``."""
@@ -337,7 +359,7 @@ def _model_file(path: Path) -> Path:
 def _engine(file: Path, description: ModelDescription, threads: int | None) -> Engine:
     if file.name in (ONNX, INT8):
         session = open_session(file, threads=threads)
-        _require_form(file, session, description)
+        require_form(file, session, description)
         return OnnxEngine(session)
     if file.name == PROGRAM:
         require_code(f"{PROGRAM} (a program of torch.export)", file)  # torch unpickles parts of it
@@ -351,27 +373,6 @@ def _engine(file: Path, description: ModelDescription, threads: int | None) -> E
     network = description.build()
     load_resized_state(network, file, pruned=description.pruned)
     return TorchEngine(network, description)
-
-
-def _require_form(file: Path, session: InferenceSession, description: ModelDescription) -> None:
-    """Raise RequestError unless a graph takes the items of the model and gives its classes."""
-    given, made = session.get_inputs()[0], session.get_outputs()[0]
-    kind = "tensor(uint8)" if description.modality == IMAGE else "tensor(float)"
-    classes = len(description.classes)
-    dense = [*made.shape[1:2], classes + CELL_COLUMNS]
-    wanted = [*graph_shape(description), *(dense if description.task_config().dense else [classes])]
-    shape = [*given.shape[1:], *made.shape[1:]]
-    known = [each for each in shape if isinstance(each, int)]
-    if given.type != kind or (len(known) == len(shape) and shape != wanted):
-        raise RequestError(
-            f"takes {given.type} {given.shape} and gives {made.shape}, which does not fit its {CONFIG}",
-            where=str(file),
-            allowed=f"{kind} [N, {_listed(wanted[:3])}] to [N, {_listed(wanted[3:])}]",
-        )
-
-
-def _listed(sizes: Sequence[object]) -> str:
-    return ", ".join(map(str, sizes))
 
 
 def _require_unchanged(file: Path) -> None:

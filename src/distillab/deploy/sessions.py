@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from distillab.data.examples import IMAGE
+from distillab.deploy.description import CONFIG, ModelDescription
+from distillab.deploy.graph import graph_shape
 from distillab.errors import RequestError
 from distillab.extras import install_command
+from distillab.tasks.dense_outputs import CELL_COLUMNS, EMBEDDING_SIZE
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -82,3 +87,31 @@ def open_session(
             allowed="one input (images) and one output (probabilities)",
         )
     return session
+
+
+def require_form(file: Path, session: InferenceSession, description: ModelDescription) -> None:
+    """Raise RequestError unless a graph takes the items of the model and gives its classes.
+
+    Args:
+        file: Its file, for messages.
+        session: The graph.
+        description: What the model is.
+    """
+    given, made = session.get_inputs()[0], session.get_outputs()[0]
+    kind = "tensor(uint8)" if description.modality == IMAGE else "tensor(float)"
+    classes = len(description.classes)
+    task = description.task_config()
+    dense = [*made.shape[1:2], classes + CELL_COLUMNS + (EMBEDDING_SIZE if task.follows else 0)]
+    wanted = [*graph_shape(description), *(dense if task.dense else [classes])]
+    shape = [*given.shape[1:], *made.shape[1:]]
+    known = [each for each in shape if isinstance(each, int)]
+    if given.type != kind or (len(known) == len(shape) and shape != wanted):
+        raise RequestError(
+            f"takes {given.type} {given.shape} and gives {made.shape}, which does not fit its {CONFIG}",
+            where=str(file),
+            allowed=f"{kind} [N, {_listed(wanted[:3])}] to [N, {_listed(wanted[3:])}]",
+        )
+
+
+def _listed(sizes: Sequence[object]) -> str:
+    return ", ".join(map(str, sizes))

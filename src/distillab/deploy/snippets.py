@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from distillab.data.examples import IMAGE
 from distillab.deploy.description import ModelDescription
-from distillab.deploy.detector_files import box_lines
+from distillab.deploy.detector_files import box_lines, tracker_code
 from distillab.deploy.files import INT8, LABELS, ONNX, PROGRAM, SAFETENSORS
 from distillab.deploy.recipe import BuildRecipe
 from distillab.tasks import Classification
@@ -68,6 +68,10 @@ def snippets_for(
 
 
 def _of_onnx(description: ModelDescription, files: Collection[str]) -> str:
+    if description.task_config().follows:
+        opened = f'onnxruntime.InferenceSession("{ONNX}")'
+        cells = f'model.run(None, {{"images": {_batch(description)}}})[0]'
+        return tracker_code(description, "onnxruntime", opened, cells, _opened("file", description))
     name = "images" if description.modality == IMAGE else "features"
     dense = description.task_config().dense
     result, place = ("cells", "[0]") if dense else ("probabilities", "[0][0]")
@@ -82,6 +86,10 @@ def _of_onnx(description: ModelDescription, files: Collection[str]) -> str:
 
 
 def _of_program(description: ModelDescription) -> str:
+    if description.task_config().follows:
+        opened = f'torch.export.load("{PROGRAM}").module()'
+        cells = f"model(torch.tensor({_batch(description)})).detach().numpy()"
+        return tracker_code(description, "torch", opened, cells, _opened("file", description))
     dense = description.task_config().dense
     result, place = ("cells", "") if dense else ("probabilities", "[0]")
     lines = [
@@ -128,14 +136,19 @@ def _of_library(description: ModelDescription, recipe: BuildRecipe) -> str:
 def _input_lines(description: ModelDescription) -> list[str]:
     if description.modality != IMAGE:
         return [f'features = np.load("{FEATURES_FILE}")  # {list(description.item.shape)}, see config.json']
-    size, mode = description.item, "L" if description.item.channels == 1 else "RGB"
-    opened = f'ImageOps.exif_transpose(Image.open("{IMAGE_FILE}")).convert("{mode}")'
     found = ["from detections import boxes_of_cells"] if description.task_config().dense else []
     return [
         "from PIL import Image, ImageOps",
         *found,
-        f"image = {opened}.resize(({size.width}, {size.height}), Image.Resampling.BILINEAR)",
+        f"image = {_opened(repr(IMAGE_FILE), description)}",
     ]
+
+
+def _opened(file: str, description: ModelDescription) -> str:
+    """Return the expression that opens an image as the model takes it."""
+    size, mode = description.item, "L" if description.item.channels == 1 else "RGB"
+    opened = f'ImageOps.exif_transpose(Image.open({file})).convert("{mode}")'
+    return f"{opened}.resize(({size.width}, {size.height}), Image.Resampling.BILINEAR)"
 
 
 def _batch(description: ModelDescription) -> str:

@@ -204,8 +204,7 @@ def write_model(
             recipe = find_recipe(network, description)
             card = model_card(description, checks, recipe, statement, sections)
             (folder / CARD).write_text(card, encoding="utf-8")
-            if description.task_config().dense:
-                write_postprocessing(folder)
+            write_postprocessing(folder, description.task_config())
             labels = "".join(f"{name}\n" for name in description.classes)
             (folder / LABELS).write_text(labels, encoding="utf-8")
             if training:

@@ -8,22 +8,19 @@ from typing import Any, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from distillab.data.boxes import NO_BOX
-from distillab.data.tracks import NO_IDENTITY, Tracks
+from distillab.data.tracks import Tracks
 from distillab.extras import import_extra
 from distillab.tasks.arrays import Logits, Values
 from distillab.tasks.detections import detections_in
+from distillab.tasks.track_matches import counted_overlaps
 from distillab.tasks.tracked_outputs import embeddings_in
 from distillab.tasks.tracker import (
     FoundObjects,
     TrackedObjects,
     TrackerSettings,
-    assigned_pairs,
-    box_overlaps,
     follow_objects,
 )
 
-_SAME = 0.5 - np.finfo(np.float64).eps  # IoU from which on a track is the object, as in TrackEval
 TRACKING_COLUMNS = ("mota", "idf1", "hota", "deta", "assa", "id_switches")
 """What :func:`tracking_metrics` returns."""
 
@@ -40,18 +37,10 @@ def follow_stored(stored: Logits, tracks: Tracks, settings: TrackerSettings) -> 
     empty = TrackedObjects(np.empty(0, dtype=np.int64), np.empty((0, 4)))
     found = [empty] * len(tracks)
     for positions in tracks.sequences():
-        frames = []
-        for position in positions:
-            here = detections[position]
-            kept = here[:, 5] > NO_BOX
-            frames.append(
-                FoundObjects(
-                    int(tracks.frames[position, 1]),
-                    here[kept, :4],
-                    here[kept, 4],
-                    embeddings[position][: len(kept)][kept],
-                )
-            )
+        frames = [
+            FoundObjects.of_rows(int(tracks.frames[position, 1]), detections[position], embeddings[position])
+            for position in positions
+        ]
         for position, objects in zip(positions, follow_objects(frames, settings), strict=True):
             found[position] = objects
     return found
@@ -129,16 +118,11 @@ class _Sequence(TypedDict):
 def _sequence(found: Sequence[TrackedObjects], values: npt.NDArray[np.float32]) -> _Sequence:
     """Return one sequence in the form that TrackEval's metrics take."""
     wanted, given, overlaps = [], [], []
-    for here, rows in zip(found, values.astype(np.float64), strict=True):
-        rows = rows[rows[:, 0] != NO_BOX]
-        counted = (rows[:, 0] > NO_BOX) & (rows[:, 5] != NO_IDENTITY)
-        overlap = box_overlaps(rows[:, 1:5], here.boxes)
-        pairs = assigned_pairs(overlap, overlap >= _SAME)
-        kept = np.ones(len(here.boxes), dtype=np.bool_)
-        kept[pairs[1][~counted[pairs[0]]]] = False
-        wanted.append(rows[counted, 5].astype(np.int64))
+    for here, rows in zip(found, values, strict=True):
+        objects, overlap, kept = counted_overlaps(here, rows)
+        wanted.append(objects)
         given.append(here.identities[kept])
-        overlaps.append(overlap[counted][:, kept])
+        overlaps.append(overlap)
     own, numbered = _from_zero(wanted)
     others, renumbered = _from_zero(given)
     return {

@@ -101,8 +101,9 @@ def detection_outputs(
     pictures: Path | None,
     animation: Path | None,
     rate: float,
+    tracks: Path | None = None,
 ) -> DetectionOutputs | None:
-    """Return what writes the detections of a model; None for a classifier.
+    """Return what writes the detections, or the tracks, of a model; None for a classifier.
 
     Args:
         model: The model.
@@ -111,14 +112,19 @@ def detection_outputs(
         pictures: A folder of pictures, or None.
         animation: A GIF file, or None.
         rate: Frames of the animation per second.
+        tracks: A text file of MOTChallenge, or None.
 
     Raises:
-        RequestError: A classifier is to draw boxes, or the confidence is none.
+        RequestError: A classifier is to draw boxes, a model that follows nothing is to write tracks, or the
+            confidence is none.
     """
-    from distillab.deploy import DetectionOutputs
+    from distillab.deploy import DetectionOutputs, TrackOutputs
     from distillab.deploy.detected import confidence_from, require_detector
+    from distillab.deploy.tracked import require_tracker
 
     options = {"--confidence": confidence, "--csv": table, "--pictures": pictures, "--gif": animation}
+    if tracks is not None:
+        require_tracker(model.description, model.path, "--mot is about tracks")
     if not model.task.dense:
         for name, value in options.items():
             if value is not None:
@@ -126,6 +132,8 @@ def detection_outputs(
         return None
     if confidence is not None:
         confidence_from(confidence)
+    if model.task.follows:
+        return TrackOutputs(model.classes, table, pictures, animation, rate, tracks=tracks)
     return DetectionOutputs(model.classes, table, pictures, animation, rate)
 
 
@@ -171,12 +179,14 @@ def print_benchmark(found: Benchmark) -> None:
     for name in ("model", "MB", "load ms", "batch", "first ms", "p50 ms", "p95 ms", "per second"):
         table.add_column(name, justify="left" if name == "model" else "right", overflow="fold")
     for each in found.models:
-        for latency in each.latency:
+        named = [(str(latency.batch), latency) for latency in each.latency]
+        named += [("1 + tracker", each.following)] if each.following else []
+        for batch, latency in named:
             table.add_row(
                 printable(each.model),
                 f"{each.bytes / 1e6:.2f}",
                 f"{each.load_ms:.0f}",
-                str(latency.batch),
+                batch,
                 f"{latency.first:.2f}",
                 f"{latency.p50:.2f}",
                 f"{latency.p95:.2f}",

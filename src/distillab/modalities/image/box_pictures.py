@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-BOX_COLORS = ("#ffb000", "#4cc9ff", "#ff5fa2", "#5ee39b", "#c9a2ff", "#ff7847", "#f4f06a", "#8fb4ff")
+BOX_COLORS = (
+    *("#ffb000", "#4cc9ff", "#ff5fa2", "#5ee39b", "#c9a2ff", "#ff7847", "#f4f06a", "#8fb4ff"),
+    *("#e14bff", "#9be22d", "#1fd6c1", "#ff3b3b"),
+)
 """Bright colors that can be told apart on most pictures, also with common color blindness."""
+_HUE_STEP = (5**0.5 - 1) / 2  # the golden section, whose multiples stay apart
 _DARK = "#101010"  # of letters on a color
 _LETTERS = 28  # of these fill the shorter side of a picture
 _SMALLEST, _LARGEST = 10, 40  # height of letters in pixels
@@ -40,13 +45,16 @@ class ColoredBox:
 
 
 def box_color(number: int) -> str:
-    """Return a color, ``#rrggbb``; after the last color they start again.
+    """Return a color, ``#rrggbb``: one of :data:`BOX_COLORS`, and after these one of another hue.
 
     Example:
-        >>> box_color(0) == box_color(len(BOX_COLORS))
-        True
+        >>> len({box_color(number) for number in range(50)})
+        50
     """
-    return BOX_COLORS[number % len(BOX_COLORS)]
+    if number < len(BOX_COLORS):
+        return BOX_COLORS[number]
+    shade = colorsys.hls_to_rgb(number * _HUE_STEP % 1, 0.6 + 0.15 * (number % 2), 0.9)
+    return "#" + "".join(f"{round(255 * part):02x}" for part in shade)
 
 
 def draw_boxes(picture: Image.Image, boxes: Sequence[ColoredBox]) -> Image.Image:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from distillab.artefacts import LOGITS, load_logits
 from distillab.data.boxes import NO_BOX, Boxes, ignored
 from distillab.data.examples import Examples
 from distillab.modalities import modality_of
 from distillab.report.collect.question import conditions_text
 from distillab.report.collect.rows import mean_sd
 from distillab.report.collect.shown_students import ShownStudents, network_text, shown_students
+from distillab.report.collect.stored_networks import (
+    TEACHER_ROLE,
+    StoredNetwork,
+    stored_student,
+    stored_teachers,
+)
 from distillab.report.contents.detections import (
     ArmPrecision,
     BoxTile,
@@ -22,30 +26,15 @@ from distillab.report.contents.detections import (
     DetectionsView,
     DrawnBox,
 )
-from distillab.study.design import Cell
 from distillab.study.folder import StudyFolder
 from distillab.study.planning.conditions import PRIMARY
 from distillab.study.spec.evidence import PLAIN
 from distillab.tasks import Detection
-from distillab.tasks.arrays import Logits, Values
+from distillab.tasks.arrays import Values
 from distillab.tasks.detection_images import ImageFindings, image_findings
 from distillab.tasks.detection_metrics import SURE, MatchedClass, matched_classes
 
 _AT_RANDOM = 2  # images
-_TEACHER = "teacher"
-
-
-@dataclass(frozen=True)
-class _Network:
-    """A network with its detections in the test set.
-
-    Attributes:
-        method: The method of a student, or ``teacher``.
-        stored: float16 ``[N, 600]``.
-    """
-
-    method: str
-    stored: Logits
 
 
 def detections_view(folder: StudyFolder) -> DetectionsView | None:
@@ -63,8 +52,8 @@ def detections_view(folder: StudyFolder) -> DetectionsView | None:
     test = folder.roles(shown.condition).eval[PRIMARY]
     boxes = test.targets
     assert isinstance(boxes, Boxes)
-    seen = [_of_student(folder, cell) for cell in (shown.plain, *shown.distilled)]
-    teacher = _teachers(folder, [*shown.distilled])[:1]
+    seen = [stored_student(folder, cell) for cell in (shown.plain, *shown.distilled)]
+    teacher = stored_teachers(folder, [*shown.distilled])[:1]
     levels = conditions_text(shown.plain.levels)
     return DetectionsView(
         title=shown.title,
@@ -76,25 +65,10 @@ def detections_view(folder: StudyFolder) -> DetectionsView | None:
     )
 
 
-def _of_student(folder: StudyFolder, cell: Cell) -> _Network:
-    stored = load_logits(folder.store.folder("student", cell.run_id) / LOGITS)
-    return _Network(cell.method, stored[f"{PRIMARY}.last"])
-
-
-def _teachers(folder: StudyFolder, cells: Sequence[Cell]) -> list[_Network]:
-    """Return the teachers of some students, each once."""
-    names = dict.fromkeys(cell.outputs for cell in cells if cell.outputs)
-    known = [name for name in names if folder.store.has("outputs", name)]
-    return [
-        _Network(_TEACHER, load_logits(folder.store.folder("outputs", name) / LOGITS)[PRIMARY])
-        for name in known
-    ]
-
-
 # --- pictures --------------------------------------------------------------------------------------------
 
 
-def _images(test: Examples, boxes: Boxes, networks: Sequence[_Network]) -> tuple[DetectedImage, ...]:
+def _images(test: Examples, boxes: Boxes, networks: Sequence[StoredNetwork]) -> tuple[DetectedImage, ...]:
     found = [image_findings(each.stored, boxes) for each in networks]
     place = next(i for i, each in enumerate(networks) if each.method == PLAIN)
     gains = np.array([new.f1 - old.f1 for old, new in zip(found[place], found[place + 1], strict=True)])
@@ -106,7 +80,7 @@ def _images(test: Examples, boxes: Boxes, networks: Sequence[_Network]) -> tuple
             (
                 BoxTile("ground truth", _objects(boxes.values[position], test.classes)),
                 *(
-                    _tile(each.method, mine[position], test.classes)
+                    _tile(each.name, mine[position], test.classes)
                     for each, mine in zip(networks, found, strict=True)
                 ),
             ),
@@ -142,7 +116,7 @@ def _objects(values: Values, classes: Sequence[str]) -> tuple[DrawnBox, ...]:
     return tuple(found)
 
 
-def _tile(method: str, mine: ImageFindings, classes: Sequence[str]) -> BoxTile:
+def _tile(name: str, mine: ImageFindings, classes: Sequence[str]) -> BoxTile:
     boxes = tuple(
         DrawnBox(left, top, right, bottom, int(label), classes[int(label)], confidence, bool(found))
         for (left, top, right, bottom, confidence, label), found in zip(
@@ -150,11 +124,7 @@ def _tile(method: str, mine: ImageFindings, classes: Sequence[str]) -> BoxTile:
         )
     )
     note = f"F1 {mine.f1:.2f}: {int(mine.found.sum())} found, {mine.missed} missed, {mine.false} false"
-    return BoxTile(_name(method), boxes, note)
-
-
-def _name(method: str) -> str:
-    return method if method == _TEACHER else network_text(method)
+    return BoxTile(name, boxes, note)
 
 
 # --- precision -------------------------------------------------------------------------------------------
@@ -165,7 +135,10 @@ def _classes(
 ) -> tuple[ClassPrecision, ...]:
     matched: dict[str, list[list[MatchedClass]]] = {}
     students = [cell for method in _methods(folder) for cell in shown.seeds if cell.method == method]
-    for network in [*_teachers(folder, shown.seeds), *(_of_student(folder, cell) for cell in students)]:
+    for network in [
+        *stored_teachers(folder, shown.seeds),
+        *(stored_student(folder, cell) for cell in students),
+    ]:
         matched.setdefault(network.method, []).append(matched_classes(network.stored, boxes))
     return tuple(
         ClassPrecision(
@@ -187,5 +160,6 @@ def _arm(method: str, runs: Sequence[MatchedClass]) -> ArmPrecision:
     has_objects = bool(runs[0].objects.any())
     mean, spread = mean_sd([each.average_precision() for each in runs] if has_objects else [])
     curve = np.mean([each.precisions() for each in runs], axis=0).round(4) if has_objects else []
-    role = {_TEACHER: _TEACHER, PLAIN: "plain"}.get(method, "distilled")
-    return ArmPrecision(_name(method), role, len(runs), mean, spread, tuple(map(float, curve)))
+    role = {TEACHER_ROLE: TEACHER_ROLE, PLAIN: "plain"}.get(method, "distilled")
+    name = method if method == TEACHER_ROLE else network_text(method)
+    return ArmPrecision(name, role, len(runs), mean, spread, tuple(map(float, curve)))

@@ -47,6 +47,7 @@ from distillab.report.collect.rows import (
     runs_of,
 )
 from distillab.report.collect.stopping import stopping_of
+from distillab.report.collect.tracks import tracks_view
 from distillab.report.collect.train_examples import train_examples
 from distillab.report.collect.tuning import tuning_view
 from distillab.report.contents.cost import Cost
@@ -127,6 +128,7 @@ def collect_contents(folder: StudyFolder, tables: Tables) -> ReportContents:
         explanations=explanations_view(folder),
         retrieval=retrieval_view(folder),
         detections=detections_view(folder),
+        tracks=tracks_view(folder),
         runs=runs,
         failures=failures,
         exclusions=exclusions,

@@ -32,6 +32,7 @@ from distillab.report.contents.runs import (
     TeacherView,
 )
 from distillab.report.contents.stopping import Stopping
+from distillab.report.contents.tracks import TracksView
 from distillab.report.contents.tuning import TuningView
 from distillab.study.usage import TeacherUsage
 from distillab.tasks import Classification, Metric, Task
@@ -75,6 +76,7 @@ class ReportContents:
         explanations: Where networks look; None for a study that does not compute it.
         retrieval: What embeddings retrieve; None for a task that is not about it.
         detections: What detectors find; None for another task.
+        tracks: What networks for tracking follow; None for another task.
         runs: Every run of the plan, in any state.
         failures: Jobs that failed.
         exclusions: Conditions that take no part in conclusions.
@@ -123,6 +125,7 @@ class ReportContents:
     explanations: ExplanationsView | None = None
     retrieval: RetrievalView | None = None
     detections: DetectionsView | None = None
+    tracks: TracksView | None = None
     runs: tuple[Run, ...] = ()
     failures: tuple[FailureView, ...] = ()
     exclusions: tuple[Exclusion, ...] = ()

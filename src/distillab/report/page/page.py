@@ -40,6 +40,7 @@ from distillab.report.page.palette import SHADES, dark_shades
 from distillab.report.page.pictures import has_sounds, tile_side
 from distillab.report.page.saved_figures import save_figures
 from distillab.report.page.table import Table
+from distillab.report.page.tracks import frame_with_tracks
 
 SECTIONS = (
     ("answer", "Answer"),
@@ -52,6 +53,7 @@ SECTIONS = (
     ("explanations", "Where networks look"),
     ("retrieval", "What is retrieved"),
     ("detections", "What is found"),
+    ("tracks", "What is followed"),
     ("runs", "All runs"),
     ("cost", "Cost"),
     ("reproduce", "Reproduce"),
@@ -189,10 +191,11 @@ def _further_tables(contents: ReportContents) -> dict[str, Table | list[Table] |
 
 def _sections(contents: ReportContents) -> dict[str, object]:
     """Return the sections of a report; those that only some studies have are there if they hold something."""
-    some = {name: getattr(contents, name) for name in ("explanations", "retrieval", "detections")}
+    some = {name: getattr(contents, name) for name in ("explanations", "retrieval", "detections", "tracks")}
     shown = [each for each in SECTIONS if some.get(each[0], True)]
     tables = explanation_tables(contents.explanations, contents.task)
     drawing = {"picture_with_boxes": picture_with_boxes, "box_key": box_key}
+    drawing |= {"frame_with_tracks": frame_with_tracks}
     noun = contents.task.class_noun
     examples = contents.examples and _PictureBlock.of(contents.examples, "examples", noun)
     return {"sections": shown, "explanation_tables": tables, "examples": examples, **drawing}
