@@ -63,6 +63,10 @@ class RequestError(ValueError):
         return RequestError(self.what, where=place or None, allowed=self.allowed)
 
 
+LESS_MEMORY = "fewer --workers, or a smaller batch_size or resolution, need less"
+"""What to do where memory does not suffice."""
+
+
 class DiskFullError(RuntimeError):
     """No space left on a disk. What was finished is kept; the interrupted job is put back into the queue."""
 

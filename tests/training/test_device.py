@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
-from distillab.errors import RequestError
-from distillab.training.numerics.device import has_native_bf16, is_gpu_lost, pick_device
+from distillab.errors import LESS_MEMORY, RequestError
+from distillab.study.running.worker import format_error
+from distillab.training.numerics.device import has_native_bf16, is_gpu_lost, is_out_of_memory, pick_device
 
 
 @pytest.fixture
@@ -57,3 +60,15 @@ def test_cublas_is_deterministic_before_its_first_call() -> None:
 )
 def test_a_lost_gpu_is_recognized_by_the_error(error: Exception, lost: bool) -> None:
     assert is_gpu_lost(error) == lost
+
+
+@pytest.mark.parametrize(
+    "allocate",
+    [lambda: torch.empty(2**46), lambda: np.empty(2**50), lambda: bytearray(2**60)],
+    ids=["torch", "numpy", "python"],
+)
+def test_memory_that_does_not_suffice_is_recognized(allocate: Callable[[], object]) -> None:
+    with pytest.raises((RuntimeError, MemoryError)) as caught:
+        allocate()
+    assert is_out_of_memory(caught.value)
+    assert format_error(caught.value).startswith(f"out of memory: {LESS_MEMORY} (test_device.py:")

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from distillab.errors import RequestError
+from distillab.errors import LESS_MEMORY, RequestError
 from distillab.printable import printable
 from distillab.study.design import Cell, ConditionRecord
 from distillab.study.job import MAX_COHORT, Job, StoredJob
@@ -185,7 +185,7 @@ class Ledger(LedgerReader):
         lost = [row for row in rows if self._is_lost(*row[1:4])]
         for job, _, _, heartbeat, deaths in lost:
             if count_death and deaths + 1 >= MAX_DEATHS:
-                self.fail(job, f"its worker died {deaths + 1} times (out of memory?)")
+                self.fail(job, f"its worker died {deaths + 1} times (out of memory? {LESS_MEMORY})")
             else:
                 # The heartbeat tells whether another worker has claimed the job in the meantime.
                 self.db.execute(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from distillab.errors import DiskFullError, RequestError
+from distillab.errors import LESS_MEMORY, DiskFullError, RequestError
 from distillab.machine import tune_allocator
 from distillab.study.folder import StudyFolder
 from distillab.study.job import Job
@@ -22,7 +22,7 @@ from distillab.study.running.job_runner import JobRunner
 from distillab.study.running.lost import put_back_needed
 from distillab.study.store import raising_disk_full
 from distillab.training.loop.results import DivergenceError
-from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, pick_device
+from distillab.training.numerics.device import empty_device_cache, is_gpu_lost, is_out_of_memory, pick_device
 
 IDLE_SECONDS = 0.05
 
@@ -126,6 +126,8 @@ def format_error(error: Exception) -> str:
     """
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    if is_out_of_memory(error):
+        return f"out of memory: {LESS_MEMORY}{place}"
     return f"{type(error).__name__}: {error}{place}"
 
 

@@ -99,6 +99,20 @@ def is_gpu_lost(error: Exception) -> bool:
     return isinstance(error, RuntimeError) and "CUDA error" in str(error)
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Return True if memory did not suffice, of this machine or of a GPU.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no such class"))
+        (True, False)
+    """
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(
+        text in str(error) for text in ("can't allocate memory", "not enough memory", "bad_alloc")
+    )
+
+
 def inference_batch_size(device: torch.device) -> int:
     """Return how many images a network takes at once outside of training.
 
