@@ -1,7 +1,7 @@
 """Many jobs, workers that die among them, several drivers at once, and processes that must not grow.
 
-``DISTILLAB_JOBS`` is the number of queued jobs, 300 by default (``make soak``: 5,000), ``DISTILLAB_RUNS`` that
-of tiny runs in one process, 24 by default (200).
+``DISTILLAB_JOBS`` is the number of queued jobs, 300 by default (``make soak``: 5,000), ``DISTILLAB_RUNS``
+that of tiny runs in one process, 24 by default (200).
 """
 
 from __future__ import annotations
