@@ -206,14 +206,16 @@ def test_a_test_set_without_objects_is_refused(tmp_path: Path, capsys: pytest.Ca
     assert "no image of test has an object" in refusal_of_plan(tmp_path, values, capsys)
 
 
-@pytest.mark.parametrize("name", [NAME, "mskd-detection"])
+@pytest.mark.parametrize("name", [NAME, "mskd-detection", "mskd-detection-stages"])
 def test_studies_of_blood_cells_run_on_drawn_boxes(name: str, tmp_path: Path) -> None:
     values = small_form(name, data=DRAWN)
-    values["evidence"] = {**values["evidence"], "probes": 0}
+    values["evidence"] = {**values.get("evidence", {}), "probes": 0}
     rows = rows_of(run_by_command(tmp_path, values))
-    assert len(rows) == len(values["methods"]) and all(row["status"] == "done" for row in rows)
+    students = values["students"]
+    assert len(rows) == len(values["methods"]) * len(students)
+    assert all(row["status"] == "done" for row in rows)
     # What methods train beside a student is not a part of it.
-    assert len({(row["params"], row["macs"]) for row in rows}) == 1
+    assert len({(row["params"], row["macs"]) for row in rows}) == len(students)
 
 
 @pytest.mark.real
