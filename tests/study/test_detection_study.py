@@ -262,3 +262,25 @@ def test_boxes_are_for_studies_alone(
         assert execute(command) == 2
         [line] = [each for each in capsys.readouterr().err.splitlines() if each.startswith("distillab: ")]
         assert "boxes" in line
+
+
+def test_a_student_starts_from_a_classifier_of_another_study(tmp_path: Path) -> None:
+    first = {
+        "study": "backbone",
+        "data": {"source": "digits", "classes": 4, "resolution": 32, "channels": 3},
+        "teacher": {"model": "groupnorm_resnet_s", "provenance": "full"},
+        "students": ["groupnorm_resnet_s"],
+        "methods": ["ce"],
+        "seeds": 1,
+        "recipe": {"steps": 4, "batch_size": 8},
+    }
+    (tmp_path / "first").mkdir()
+    trained = run_by_command(tmp_path / "first", first)
+    [run] = (row["run_id"] for row in rows_of(trained))
+    start = {"run": str(trained.path), "id": run}
+    values = small(students=["fcos_resnet_s", {"model": "fcos_resnet_s", "start": start}])
+    values["evidence"] = {"probes": 0}
+    rows = rows_of(run_by_command(tmp_path, values))
+    assert {row["student"] for row in rows} == {"fcos_resnet_s", f"fcos_resnet_s(start=run {run[:8]})"}
+    assert len({(row["params"], row["macs"]) for row in rows}) == 1
+    assert all(row["status"] == "done" for row in rows)

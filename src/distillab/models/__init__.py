@@ -10,6 +10,7 @@ from distillab.models.eeea import MobileNetwork
 from distillab.models.efficientnet_lite import build_efficientnet_lite
 from distillab.models.ensemble import Combine, Ensemble, ensemble_name, ensemble_parts
 from distillab.models.exits import NetworkWithExits
+from distillab.models.groupnorm_networks import GroupNormClassifier
 from distillab.models.hog import OrientedGradients
 from distillab.models.input_spec import InputSpec
 from distillab.models.input_transforms import InputNormalization
@@ -45,6 +46,7 @@ __all__ = [
     "DenseNetwork",
     "Detector",
     "Ensemble",
+    "GroupNormClassifier",
     "InputNormalization",
     "InputSpec",
     "MiniNetwork",

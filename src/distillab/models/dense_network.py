@@ -19,6 +19,7 @@ class DenseNetwork(nn.Module, ABC):
     Attributes:
         columns: Columns of a cell after the logits of the classes; more than 10 with embeddings of
             identities.
+        backbone: What the names of the weights of its backbone begin with, which classifiers can have too.
 
     Example:
         >>> from distillab.models import InputSpec, build_model
@@ -28,6 +29,7 @@ class DenseNetwork(nn.Module, ABC):
     """
 
     columns: ClassVar[int] = CELL_COLUMNS
+    backbone: ClassVar[tuple[str, ...]] = ("stem.", "stages.")
 
     @property
     @abstractmethod

@@ -7,7 +7,6 @@ cell, and their pyramids level by level, whatever their width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.models.dense_network import DenseNetwork
+from distillab.models.groupnorm_networks import DETECTOR_SIZES, DetectorSize, group_norm, stem_and_stages
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import register_detector
 from distillab.models.stages import Stage
@@ -26,90 +26,10 @@ STRIDES = (8, 16, 32)
 """Pixels per cell of the levels."""
 SMALLEST_DETECTED_SIDE = 32
 """Pixels per side below which the deepest level has no cell."""
-_GROUPS = 8
 _SCALES = tuple(2 * 2 ** (third / 3) for third in range(3))  # of RetinaNet's anchors, in strides
 _RATIOS = (0.5, 1.0, 2.0)  # height over width
 _PRIOR = 0.01  # probability of an object that the initial weights give
 DetectorKind = Literal["fcos", "retinanet"]
-
-
-@dataclass(frozen=True)
-class DetectorSize:
-    """The size of a detector.
-
-    Attributes:
-        width: Channels of the first stage; each further one has twice as many.
-        blocks: Residual blocks per stage.
-        channels: Channels of the pyramid and of the heads.
-        convolutions: Layers of each of the two towers of a head.
-        depthwise: Whether convolutions of the stages are depthwise and pointwise ones.
-    """
-
-    width: int
-    blocks: int
-    channels: int
-    convolutions: int
-    depthwise: bool = False
-
-
-DETECTOR_SIZES = {
-    "resnet_s": DetectorSize(16, 1, 32, 2),
-    "resnet_m": DetectorSize(24, 1, 48, 2),
-    "resnet_l": DetectorSize(32, 2, 64, 4),
-    "dwnet_s": DetectorSize(16, 1, 32, 2, depthwise=True),
-    "dwnet_m": DetectorSize(24, 2, 48, 2, depthwise=True),
-}
-"""The sizes of detectors by the second part of their names."""
-
-
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(_GROUPS, channels)
-
-
-def _convolution(inside: int, outside: int, stride: int, *, depthwise: bool) -> list[nn.Module]:
-    """A 3x3 convolution, or a depthwise one and a pointwise one, without bias."""
-    if not depthwise:
-        return [nn.Conv2d(inside, outside, 3, stride, 1, bias=False)]
-    return [
-        nn.Conv2d(inside, inside, 3, stride, 1, groups=inside, bias=False),
-        nn.Conv2d(inside, outside, 1, bias=False),
-    ]
-
-
-class NormalizedBlock(nn.Module):
-    """A residual block of two convolutions with GroupNorm.
-
-    Args:
-        inside: Channels of its input.
-        outside: Channels of its output.
-        stride: Stride of its first convolution.
-        depthwise: Whether convolutions are depthwise and pointwise ones.
-
-    Example:
-        >>> NormalizedBlock(8, 16, 2, depthwise=True)(torch.zeros(1, 8, 6, 6)).shape
-        torch.Size([1, 16, 3, 3])
-    """
-
-    def __init__(self, inside: int, outside: int, stride: int, *, depthwise: bool) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            *_convolution(inside, outside, stride, depthwise=depthwise),
-            _norm(outside),
-            nn.ReLU(),
-            *_convolution(outside, outside, 1, depthwise=depthwise),
-            _norm(outside),
-        )
-        same = stride == 1 and inside == outside
-        self.shortcut = (
-            nn.Identity()
-            if same
-            else nn.Sequential(nn.Conv2d(inside, outside, 1, stride, bias=False), _norm(outside))
-        )
-        self.relu = nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.relu(self.layers(x) + self.shortcut(x))
-        return out
 
 
 class Detector(DenseNetwork):
@@ -140,21 +60,8 @@ class Detector(DenseNetwork):
 
         super().__init__()
         self.kind = kind
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, size.width, 3, 2, 1, bias=False), _norm(size.width), nn.ReLU()
-        )
-        widths = [size.width * 2**stage for stage in range(4)]
-        self.stages = nn.ModuleList(
-            nn.Sequential(
-                NormalizedBlock(inside, outside, 2, depthwise=size.depthwise),
-                *(
-                    NormalizedBlock(outside, outside, 1, depthwise=size.depthwise)
-                    for _ in range(1, size.blocks)
-                ),
-            )
-            for inside, outside in zip([size.width, *widths], widths, strict=False)
-        )
-        self.pyramid = FeaturePyramidNetwork(widths[1:], size.channels)
+        self.stem, self.stages = stem_and_stages(size, channels)
+        self.pyramid = FeaturePyramidNetwork(size.widths[1:], size.channels)
         self.classification, self.regression = _heads(kind, size, classes)
 
     @property
@@ -218,7 +125,7 @@ def _heads(kind: DetectorKind, size: DetectorSize, classes: int) -> tuple[nn.Mod
     """Return the towers of classes and of boxes, which all levels share."""
     from torchvision.models.detection import fcos, retinanet  # slow to import
 
-    norm: Any = _norm
+    norm: Any = group_norm
     if kind == "fcos":
         settings = {"num_anchors": 1, "num_convs": size.convolutions, "norm_layer": norm}
         return (

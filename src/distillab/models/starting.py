@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
+from distillab.models.dense_network import DenseNetwork
 from distillab.models.input_spec import InputSpec
 from distillab.models.inspection import inspect_network
 from distillab.models.pretrained import read_pretrained
@@ -50,12 +51,15 @@ def start_from(
     classes: int,
     pretrained: bool = False,
     fresh_classifier: bool = False,
-) -> StartedNetwork:
+) -> StartedNetwork | KeptWeights:
     """Load trained weights into a freshly built network.
 
     A classifier for another number of classes, or none, is accepted: that of the network then keeps its
     random weights. For gray inputs, weights for three channels are added up, which gives what the network
     would give for an image with three equal channels. Everything else must fit.
+
+    A detector starts from weights of its own kind, or from those of a classifier that has its backbone: all
+    of these must fit, and the pyramid and the heads keep their random weights.
 
     Args:
         model: The network.
@@ -86,6 +90,8 @@ def start_from(
     else:
         held = read_weights(path)
     held, gray = _for_gray(model, held)
+    if isinstance(model, DenseNetwork):
+        return _start_dense(model, held, name=name)
     head = inspect_network(model, inputs, classes=classes, name=name).taps.classifier
     before = {key: value.clone() for key, value in model.state_dict().items() if _is_in(key, head)}
     loaded = load_into(model, held, name=name, classes=classes, new_classifier=True)
@@ -100,6 +106,24 @@ def start_from(
         model.load_state_dict(before, strict=False)
         loaded = replace(loaded, fresh=tuple(before))
     return StartedNetwork(loaded, gray)
+
+
+def _start_dense(model: DenseNetwork, held: WeightFile, *, name: str) -> KeptWeights:
+    own = model.state_dict()
+    backbone = {key for key in own if key.startswith(model.backbone)}
+    for entry in held.entries:
+        fitting = {
+            key for key, value in entry.tensors.items() if key in own and value.shape == own[key].shape
+        }
+        if backbone <= fitting:
+            kept = keep_fitting(model, entry.tensors, name=name)
+            _require_finite(model, held.path)
+            return kept
+    raise RequestError(
+        f"the weights have another backbone than {name}",
+        where=str(held.path),
+        allowed=f"those of {name}, or of a classifier with its backbone (groupnorm_...)",
+    )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from distillab.errors import RequestError
 from distillab.models.dense_network import DenseNetwork
-from distillab.models.detectors import NormalizedBlock
+from distillab.models.groupnorm_networks import NormalizedBlock
 from distillab.models.input_spec import InputSpec
 from distillab.models.registry import register_tracking_network
 from distillab.models.stages import Stage
