@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import time
 import traceback
@@ -36,6 +37,7 @@ UsageError: type[Exception] = typer.BadParameter.__base__  # type: ignore[assign
 
 READERS = frozenset({"report", "status", "verify", "watch"})  # they never load code that a study names
 INTERRUPTED = 130  # the exit code that Typer returns for Ctrl-C
+_received: list[str] = []  # the signals, but for Ctrl-C, that have ended this process
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(claims_app, name="claims")
 app.command(name="compress")(compress_command)
@@ -305,10 +307,20 @@ def main() -> None:
     """Run the command line of this process, and exit."""
     # Python processes that this one starts do not import files of the folder that it was called in.
     os.environ["PYTHONSAFEPATH"] = "1"
+    for name in ("SIGTERM", "SIGHUP"):  # `kill`, a time limit, or a terminal that is closed
+        if (number := getattr(signal, name, None)) and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     code = execute(sys.argv[1:])
     # Python's last garbage collection would walk through all of torch, longer than many commands take.
     gc.freeze()
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End the command as Ctrl-C does: jobs that run are put back in the queue."""
+    signal.signal(number, signal.SIG_IGN)  # a second one does not disturb what is being put back
+    _received.append(signal.Signals(number).name)
+    raise KeyboardInterrupt
 
 
 def execute(arguments: list[str]) -> int:
@@ -342,7 +354,8 @@ def _execute(arguments: list[str]) -> int:
     except WorkerStartError as error:
         return _end(f"{error}; what was finished is kept", 1, arguments)
     except (typer.Abort, KeyboardInterrupt):
-        return _end("stopped; what was finished is kept, and the same command resumes it", 1, arguments)
+        by = f" by {_received[-1]}" if _received else ""
+        return _end(f"stopped{by}; what was finished is kept, and the same command resumes it", 1, arguments)
     except Exception as error:  # noqa: BLE001 - the last resort: one line, and a traceback with --debug
         return _end(f"{type(error).__name__}: {error}", 1, arguments)
 
