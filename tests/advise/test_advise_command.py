@@ -39,10 +39,21 @@ def test_budget_zero_trains_nothing_and_answers_with_all_keys(
     assert answer.keys() >= KEYS
     assert (answer["verdict"], answer["gain"], answer["race"]) == ("undecided", None, [])
     assert isinstance(answer["evidence"], list) and answer["confidence"] == 0.8
-    assert any("no measured evidence base" in item["text"] for item in answer["evidence"])
+    assert any("what the evidence base has studied" in item["text"] for item in answer["evidence"])
+    assert answer["base"]["contexts"] > 0
     assert answer["next"]["command"].startswith("distillab advise digits")
     assert Path(answer["page"]).is_file()
     assert json.loads((Path(answer["folder"]) / "advice.json").read_text()) == answer
+
+
+def test_answer_without_an_evidence_base_says_so(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distillab.api.advice.read_base", lambda folder: None)
+    assert execute(["advise", "digits", "--budget", "0", "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert any("no measured evidence base" in item["text"] for item in answer["evidence"])
+    assert answer["base"] == {}
 
 
 def test_first_line_is_the_answer(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from support.figures import (
+    advice,
     answer,
     claims,
     cost,
@@ -34,9 +35,11 @@ PAGES = [
 ]
 OF_PAGES: dict[str, Callable[[], Iterator[str]]] = {
     "README.md": readme.fragments,
+    "docs/advice.md": advice.fragments,
     "docs/answer.md": answer.fragments,
     "docs/claims.md": claims.fragments,
     "docs/cost.md": cost.fragments,
+    "docs/evidence-base.md": advice.data_card,
     "docs/factors.md": factors.fragments,
     "docs/factors/unlabelled.md": factors.unlabelled_page,
     "docs/methods.md": methods.fragments,
