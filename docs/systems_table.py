@@ -44,6 +44,7 @@ from systems_rows import (
     rows_of,
     with_used_columns,
 )
+from systems_tracks import followed
 
 from distillab.evidence import Row
 from distillab.evidence.schema import read_rows
@@ -67,7 +68,7 @@ PLACE = re.compile(r"<!-- ([a-z0-9-]+) ([a-z-]+) -->")
 
 
 BOTH_INTERVALS = (
-    "The interval beside a gain is for new seeds, teachers and test examples; that under *same networks* is\n"
+    "The interval beside a gain is for {draws}; that under *same networks* is\n"
     "for these trained networks on new test examples, which is what a bootstrap over test examples estimates."
 )
 
@@ -99,7 +100,17 @@ def gains(study: str, metric: str = "") -> str:
             )
             for row in effects
         ],
-    ) + (f"\n\n{BOTH_INTERVALS}" if has_both else "")
+    ) + (f"\n\n{BOTH_INTERVALS.format(draws=_draws_of(effects))}" if has_both else "")
+
+
+def _draws_of(effects: Sequence[Row]) -> str:
+    """Return what the intervals of effects are about."""
+    alone = all(row.get("n_teachers") == 1 for row in effects)
+    return (
+        "new seeds and test examples, with this one teacher"
+        if alone
+        else "new seeds, teachers and test examples"
+    )
 
 
 def _interval_of_same_runs(row: Row) -> str:
@@ -345,6 +356,7 @@ VERDICTS = ("helps", "equivalent", "harms", "undecided")
 EVERY = "every-study"
 KINDS: Mapping[str, tuple[str, Callable[[str], str]]] = {
     "gains": ("effects", gains),
+    "followed": ("effects", followed),
     "within-groups": ("effects", within_groups),
     "by-group": ("groups", by_group),
     "among-positive": ("effects", among_positive),
