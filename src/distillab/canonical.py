@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -124,3 +125,13 @@ def seed_from(*parts: Any) -> int:
     """
     digest = hashlib.blake2b(canonical_json(parts).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def finite_or_none(value: float) -> float | None:
+    """Return a number to six significant digits, or None for NaN and infinity, which JSON lacks.
+
+    Example:
+        >>> finite_or_none(0.02), finite_or_none(float("inf"))
+        (0.02, None)
+    """
+    return float(f"{value:.6g}") if math.isfinite(value) else None

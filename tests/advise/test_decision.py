@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -11,6 +12,7 @@ from distillab.advise import GainEstimate, combine, decide
 from distillab.advise.decision import region_of
 from distillab.advise.extrapolation import extrapolated_gain, is_monotone
 from distillab.advise.pilot import ASSUMED_DEVIATION, LengthError, PilotArm, arm_of_differences, extrapolate
+from distillab.advise.what_if import WhatIfPoint, from_prior
 from distillab.evidence.draws import Variance
 
 MARGIN = 0.005
@@ -121,3 +123,17 @@ def test_a_curve_that_turns_back_is_reported_and_not_fitted() -> None:
 )
 def test_region_is_relative_to_the_margin(gain: float, region: str) -> None:
     assert region_of(gain, MARGIN) == region
+
+
+def test_amounts_that_were_not_studied_are_null_in_json() -> None:
+    facts = {"n_train": 100, "steps": 800, "profile.images": 100.0, "profile.images_per_class_median": 20.0}
+    grid = from_prior(
+        facts,
+        WhatIfPoint(0.02, 0.01, 0.03),
+        lambda _: GainEstimate(0.01, Variance(1e-4)),
+        lambda changed: changed["profile.images_per_class_median"] > 50,
+    )
+    written = json.loads(json.dumps(grid.as_dict(), allow_nan=False))
+    known = [row[0][0] is not None for row in written["points"]]
+    assert written["data"] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert known == [True, True, True, True, False]

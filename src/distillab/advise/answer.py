@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from distillab.advise.decision import ADVICE_CONFIDENCE, AdviceVerdict
 from distillab.advise.what_if import WhatIf
+from distillab.canonical import finite_or_none
 from distillab.evidence.verdicts import Verdict
 from distillab.notebook import html_table
 
@@ -206,16 +207,6 @@ class Advice:
     def _repr_html_(self) -> str:
         """Return the evidence as a table, for notebooks."""
         return html_table(self.headline, [(item.kind, item.text) for item in self.evidence], ("from", ""))
-
-
-def finite_or_none(value: float) -> float | None:
-    """Return a number to six significant digits, or None for NaN and infinity, which JSON lacks.
-
-    Example:
-        >>> finite_or_none(0.02), finite_or_none(math.inf)
-        (0.02, None)
-    """
-    return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 def points(value: float) -> str:

@@ -167,7 +167,7 @@ def _prior(found: Findings, decision: Decision) -> Iterator[EvidenceItem]:
         yield EvidenceItem(
             "prior",
             f"From {len(studied.contexts)} studied contexts of {len(set(studied.base_sets))} base sets, "
-            f"{studied.model.name} expects {points(estimate.mean)} points of {method}, with a standard "
+            f"{_expecting(studied.model.name)} {points(estimate.mean)} points of {method}, with a standard "
             f"error of {100 * estimate.deviation:.1f} on base sets it was not fitted on. Nearest "
             f"contexts: {described}.",
             contexts=names,
@@ -229,3 +229,7 @@ def _data(found: Findings) -> Iterator[EvidenceItem]:
 def _notes(found: Findings) -> Iterator[EvidenceItem]:
     for note in (*found.notes, *found.case.notes):
         yield EvidenceItem("data", note)
+
+
+def _expecting(model: str) -> str:
+    return "their mean is" if model == "mean" else f"{model} {'expect' if model.endswith('s') else 'expects'}"

@@ -10,6 +10,7 @@ from pydantic import JsonValue
 
 from distillab.advise.context_features import Facts
 from distillab.advise.posterior import GainEstimate
+from distillab.canonical import finite_or_none
 
 DATA = (0.25, 0.5, 1.0, 2.0, 4.0)  # multiples of the examples at hand; beyond four times, no answer is given
 LENGTH = (0.5, 1.0, 2.0)  # multiples of the steps of a full training
@@ -59,7 +60,10 @@ class WhatIf:
         return {
             "data": list(self.data),
             "length": list(self.length),
-            "points": [[[p.gain, p.low, p.high] for p in row] for row in self.points],
+            "points": [
+                [[finite_or_none(each) for each in (p.gain, p.low, p.high)] for p in row]
+                for row in self.points
+            ],
             "source": self.source,
         }
 
@@ -110,7 +114,8 @@ def changed_facts(facts: Facts, data: float, length: float) -> Mapping[str, obje
         >>> changed_facts({"n_train": 100, "steps": 800, "profile.images": 130.0}, 2.0, 0.5)
         {'n_train': 200.0, 'steps': 400.0, 'profile.images': 260.0}
     """
-    factors = {"n_train": data, "profile.images": data, "steps": length, "epochs": length / data}
+    per_class = dict.fromkeys(("profile.images_per_class_min", "profile.images_per_class_median"), data)
+    factors = {"n_train": data, "profile.images": data, **per_class, "steps": length, "epochs": length / data}
     return {
         name: value * factors[name] if name in factors and isinstance(value, int | float) else value
         for name, value in facts.items()

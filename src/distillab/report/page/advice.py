@@ -8,8 +8,9 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from distillab.advise.answer import Advice, finite_or_none, interval_text, points
+from distillab.advise.answer import Advice, interval_text, points
 from distillab.advise.decision import AdviceVerdict
+from distillab.canonical import finite_or_none
 from distillab.report.page import wording
 from distillab.report.page.assets import asset, shared_environment, write_page
 from distillab.report.page.figures import script_json
