@@ -275,6 +275,7 @@ class RunRecord:
         cohort: Number of students trained in step with it, itself included.
         exits: The exits of a network that answers at several depths, from shallow to deep, then their vote;
             None for other networks.
+        resumed_at: The step from which the training went on after an interruption; None if it had none.
         schema: Version of the record's form.
 
     Example:
@@ -310,6 +311,7 @@ class RunRecord:
     teacher_forwards: int = 0
     cohort: int = 1
     exits: tuple[ExitRecord, ...] | None = None
+    resumed_at: int | None = None
     schema: int = RECORD_SCHEMA
 
     def as_dict(self) -> JsonObject:
