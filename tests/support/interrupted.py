@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,66 +18,39 @@ from support.training import CPU
 IDS = ["8f0c"]
 
 
-class Interrupted(Exception):
+class InterruptedTrainingError(Exception):
     """The process ends here."""
 
 
 class AfterStep(Snapshots):
-    """Snapshots of which one is due, after some steps.
+    """Snapshots of which one is written, after some steps, and another step later the process ends.
 
     Args:
         folder: Where it is written.
         steps: That number.
+        cohort: The ids of the jobs.
     """
 
-    def __init__(self, folder: Path, steps: int) -> None:
-        super().__init__(folder, IDS, seconds=math.inf)
+    def __init__(self, folder: Path, steps: int, cohort: Sequence[str] = IDS) -> None:
+        super().__init__(folder, cohort, seconds=math.inf)
         self.left = steps
 
     def is_due(self) -> bool:
         self.left -= 1
+        if self.left < 0:
+            raise InterruptedTrainingError
         return self.left == 0
 
 
-class StepsDone:
-    """Counts steps, and interrupts the training after some.
-
-    Args:
-        upto: That number; none for a training that reaches its end.
-    """
-
-    def __init__(self, upto: int = 0) -> None:
-        self.count, self.upto = 0, upto
-
-    def __call__(self, step: int) -> None:
-        self.count += 1
-        if self.count == self.upto:
-            raise Interrupted
+def resuming(folder: Path, cohort: Sequence[str] = IDS) -> Snapshots:
+    """Return the snapshots as another process opens them, which writes none."""
+    return Snapshots(folder, cohort, seconds=math.inf)
 
 
-def resuming(folder: Path) -> Snapshots:
-    """Return the snapshots of another process, which writes none."""
-    return Snapshots(folder, IDS, seconds=math.inf)
-
-
-def steps_after_interruption(
-    train: Callable[..., Any], folder: Path, *, at: int, later: int = 1
-) -> tuple[Any, int]:
-    """Train until some steps after a snapshot, then again to the end.
-
-    Args:
-        train: Trains, with ``snapshots`` and ``on_step``.
-        folder: The folder of snapshots.
-        at: The step of the snapshot.
-        later: How many steps later the training is interrupted.
-
-    Returns:
-        What ``train`` returns at the end, and how many steps it did for it.
-    """
-    with pytest.raises(Interrupted):
-        train(snapshots=AfterStep(folder, at), on_step=StepsDone(at + later))
-    done = StepsDone()
-    return train(snapshots=resuming(folder), on_step=done), done.count
+def interrupt(train: Callable[..., Any], folder: Path, *, at: int) -> None:
+    """Train until a step after the snapshot of step ``at``; ``train`` takes ``snapshots``."""
+    with pytest.raises(InterruptedTrainingError):
+        train(snapshots=AfterStep(folder, at))
 
 
 def students_trained(
