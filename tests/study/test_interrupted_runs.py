@@ -22,7 +22,7 @@ from distillab.study.spec.study import parse_study
 from distillab.training.loop.snapshots import VARIABLE
 from support.interrupted import AfterStep, InterruptedTrainingError, resuming
 from support.studies import CPU, begin, check_share, numbers, rows_of, run_here, write_study
-from support.systems import small_form
+from support.systems import small_form, write_titles
 
 SOURCES = Path(distillab.__file__).parents[1]
 STEPS = 300
@@ -135,8 +135,22 @@ TEACHERS = {"blood-cells-detection": "fcos_resnet_s", "tracking": "fairmot_resne
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_goes_on_to_the_same_numbers(name: str, tmp_path: Path) -> None:
     """Each teacher and student of a small study, interrupted after the second of four steps."""
-    values = small_form(name, steps=4, evidence={"probes": 0}, **TASKS[name])
+    values = small_form(name, steps=4, **TASKS[name])
     values["teacher"]["model"] = TEACHERS[name]
+    check_study(values, tmp_path)
+
+
+def test_texts_go_on_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
+    write_titles(tmp_path, ("finance", "sports", "game"))
+    monkeypatch.setenv("DISTILLAB_DATA", str(tmp_path))
+    check_study(
+        small_form("chinese-text", steps=4, students=["textcnn_small"], methods=["ce", "kd"]), tmp_path
+    )
+
+
+def check_study(values: dict[str, Any], tmp_path: Path) -> None:
+    values["evidence"] = {"probes": 0}
     folder = StudyFolder.begin(tmp_path / "dir", parse_study(values, tmp_path, "study.yaml"), CPU)
     run_jobs(folder, executor="inline", workers=1, device="cpu", on_progress=check_share)
     with folder.ledger() as ledger:

@@ -16,7 +16,11 @@ from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import parse_method
+from distillab.models import InputSpec, build_model
+from distillab.models.registry import TEXT_NETWORKS, models
 from distillab.training.loop import snapshots as snapshots_module
+from distillab.training.loop.module_state import module_state, restore_modules
+from distillab.training.loop.plain_state import from_bytes, to_bytes
 from distillab.training.loop.snapshots import Snapshots, snapshot_seconds
 from distillab.training.loop.validation import Validation
 from distillab.training.stages import KeptCurve, train_teacher
@@ -86,6 +90,16 @@ def check_resumed(students: list[dict[str, Any]], folder: Path, teacher: Path | 
 @pytest.mark.parametrize("name", OF_CLASSIFIERS)
 def test_every_method_goes_on_to_the_same_numbers(name: str, teacher: Path, tmp_path: Path) -> None:
     check_resumed([student(name)], tmp_path, teacher)
+
+
+@pytest.mark.parametrize("name", models)
+def test_the_state_of_every_network_is_restored(name: str) -> None:
+    inputs = InputSpec(1, 1, 32) if name in TEXT_NETWORKS else InputSpec(3, 32, 32)
+    networks = [build_model(name, classes=3, inputs=inputs) for _ in range(2)]
+    written, other = (to_bytes(module_state({"network": each})) for each in networks)
+    assert written != other
+    restore_modules({"network": networks[1]}, from_bytes(written))
+    assert to_bytes(module_state({"network": networks[1]})) == written
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import types
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 
 from distillab.training.loop.plain_state import NotResumableError, State, is_plain
 
-OF_PACKAGES = frozenset({"distillab", "torch", "torchvision", "timm"})
+OF_PACKAGES = frozenset(
+    {"distillab", "torch", "torchvision", "timm", "transformers", "efficientnet_lite_pytorch"}
+)
 """Packages whose modules keep no state outside of their attributes; others declare ``resumable = True``."""
 
 _OF_TORCH = frozenset(vars(nn.Module())) - {"training"}
@@ -124,6 +127,8 @@ def _attributes(name: str, module: nn.Module, known: set[int]) -> State:
     for key, value in _own_attributes(module).items():
         if is_plain(value):
             found[key] = value
+        elif _is_record(value):
+            found[key] = vars(value)
         elif not _is_fixed(value, known):
             raise NotResumableError(f"{name} ({cls.__name__}) has {key}, a {type(value).__name__}")
     return found
@@ -137,6 +142,8 @@ def _is_fixed(value: object, known: set[int]) -> bool:
         return all(is_plain(each) or _is_fixed(each, known) for each in value)
     if isinstance(value, functools.partial):
         return _is_fixed((value.func, value.args, *value.keywords.values()), known)
+    if isinstance(value, weakref.ref):
+        return _is_fixed(value(), known)
     if isinstance(value, types.MethodType):
         return _is_fixed(value.__self__, known)
     if isinstance(value, BaseModel):
@@ -144,6 +151,12 @@ def _is_fixed(value: object, known: set[int]) -> bool:
     if is_dataclass(value) and not isinstance(value, type):
         return bool(value.__dataclass_params__.frozen)  # type: ignore[attr-defined]
     return isinstance(value, _FIXED)
+
+
+def _is_record(value: object) -> bool:
+    """Return True if a value is an object of a known package that consists of plain data."""
+    known = type(value).__module__.partition(".")[0] in OF_PACKAGES
+    return known and type(value).__new__ is object.__new__ and is_plain(getattr(value, "__dict__", value))
 
 
 def _parameters(module: nn.Module) -> dict[str, nn.Parameter]:
@@ -172,5 +185,7 @@ def _restore_attribute(module: nn.Module, key: str, value: object) -> None:
     elif isinstance(before, dict) and isinstance(value, dict):
         before.clear()
         before.update(value)
+    elif _is_record(before) and isinstance(value, dict):
+        vars(before).update(value)
     elif before != value:
         setattr(module, key, value)
