@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import distillab
 from distillab.artefacts import RECORD
@@ -18,7 +19,7 @@ from distillab.study.folder import StudyFolder
 from distillab.study.job import Job, OutputsJob
 from distillab.study.running.job_runner import JobRunner
 from distillab.study.running.run import run_jobs
-from distillab.study.spec.study import parse_study
+from distillab.study.spec.study import read_study
 from distillab.training.loop.snapshots import VARIABLE
 from support.interrupted import AfterStep, InterruptedTrainingError, resuming
 from support.studies import CPU, begin, check_share, numbers, rows_of, run_here, write_study
@@ -151,7 +152,8 @@ def test_texts_go_on_to_the_same_numbers(tmp_path: Path, monkeypatch: pytest.Mon
 
 def check_study(values: dict[str, Any], tmp_path: Path) -> None:
     values["evidence"] = {"probes": 0}
-    folder = StudyFolder.begin(tmp_path / "dir", parse_study(values, tmp_path, "study.yaml"), CPU)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    folder = StudyFolder.begin(tmp_path / "dir", read_study(tmp_path / "study.yaml"), CPU)
     run_jobs(folder, executor="inline", workers=1, device="cpu", on_progress=check_share)
     with folder.ledger() as ledger:
         jobs = [folder.job(each) for each in ledger.states()]

@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, nn
 
 from distillab.errors import RequestError
 from distillab.methods import parse_method
 from distillab.models import InputSpec, build_model
 from distillab.models.registry import TEXT_NETWORKS, models
-from distillab.training.loop import snapshots as snapshots_module
 from distillab.training.loop.module_state import module_state, restore_modules
-from distillab.training.loop.plain_state import from_bytes, to_bytes
+from distillab.training.loop.plain_state import state_bytes, state_in
 from distillab.training.loop.snapshots import Snapshots, snapshot_seconds
 from distillab.training.loop.validation import Validation
 from distillab.training.stages import KeptCurve, train_teacher
@@ -96,10 +94,10 @@ def test_every_method_goes_on_to_the_same_numbers(name: str, teacher: Path, tmp_
 def test_the_state_of_every_network_is_restored(name: str) -> None:
     inputs = InputSpec(1, 1, 32) if name in TEXT_NETWORKS else InputSpec(3, 32, 32)
     networks = [build_model(name, classes=3, inputs=inputs) for _ in range(2)]
-    written, other = (to_bytes(module_state({"network": each})) for each in networks)
+    written, other = (state_bytes(module_state({"network": each})) for each in networks)
     assert written != other
-    restore_modules({"network": networks[1]}, from_bytes(written))
-    assert to_bytes(module_state({"network": networks[1]})) == written
+    restore_modules({"network": networks[1]}, state_in(written))
+    assert state_bytes(module_state({"network": networks[1]})) == written
 
 
 @pytest.mark.parametrize(
@@ -162,18 +160,19 @@ def test_damaged_snapshots_count_as_none(damage: Callable[[Path], None], tmp_pat
     check_from_the_start(tmp_path, lambda: damage(only_file(tmp_path / "snapshots")))
 
 
-@pytest.mark.parametrize("what", ["_PREFIX", "__version__"])
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [
+        ("distillab.training.loop.snapshots._PREFIX", b"distillab snapshot 0\n"),
+        ("importlib.metadata.version", lambda _: "0.0.0"),
+        ("torch.__version__", "1.0"),
+        ("torch.get_num_threads", lambda: 99),
+    ],
+)
 def test_snapshots_of_other_versions_count_as_none(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, other: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other: dict[str, Any] = {"_PREFIX": b"distillab snapshot 0\n", "__version__": "0.0.0"}
-    check_from_the_start(tmp_path, lambda: monkeypatch.setattr(snapshots_module, what, other[what]))
-
-
-def test_snapshots_of_other_versions_of_torch_count_as_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    check_from_the_start(tmp_path, lambda: monkeypatch.setattr(torch, "__version__", "1.0"))
+    check_from_the_start(tmp_path, lambda: monkeypatch.setattr(what, other))
 
 
 def test_snapshots_of_other_jobs_count_as_none(tmp_path: Path) -> None:
@@ -236,11 +235,11 @@ def counting(num_classes: int) -> nn.Module:
     return Counting()
 
 
-@pytest.mark.parametrize("says", [None, True, False])
+@pytest.mark.parametrize("declared", [None, True, False])
 def test_networks_of_users_with_unknown_state_are_not_written(
-    says: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    declared: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Counting, "resumable", says, raising=False)
+    monkeypatch.setattr(Counting, "resumable", declared, raising=False)
     train = trained(tmp_path, [student("ce", model=f"{__name__}:counting")], None)
     interrupt(train, tmp_path / "snapshots", at=AT)
     assert not (tmp_path / "snapshots").exists()
@@ -283,7 +282,7 @@ def test_short_runs_write_none(tmp_path: Path) -> None:
 def test_snapshots_take_a_small_share_of_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long it takes to write one; a minute lies between two at least."""
     now = [0.0]
-    monkeypatch.setattr(snapshots_module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     snapshots = Snapshots(tmp_path, IDS, seconds=60)
 
     class Slow:

@@ -15,7 +15,7 @@ from distillab.training.batches import TrainingBatch
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.member_training import MemberTraining, PointCallback
 from distillab.training.loop.phases import Phases
-from distillab.training.loop.plain_state import State
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.random_state import generator_states, set_generator_states
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
 
@@ -91,7 +91,7 @@ class CohortTraining:
             for place, each in enumerate(self._trainings)
         ]
 
-    def state(self) -> State:
+    def state(self) -> TrainingState:
         """Return all that the next steps depend on and the last ones have collected.
 
         Raises:
@@ -109,7 +109,7 @@ class CohortTraining:
             },
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go on from the :meth:`state` of a training of the same cohort."""
         self.steps = self._resumed_at = state["steps"]
         self.shared.seconds.update(state["seconds"])

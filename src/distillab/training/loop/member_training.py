@@ -24,7 +24,7 @@ from distillab.training.loop.member import CohortMember, build_member
 from distillab.training.loop.module_state import module_state, restore_modules
 from distillab.training.loop.optimizer import Optimizer
 from distillab.training.loop.phases import Phases
-from distillab.training.loop.plain_state import State
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.random_state import RandomState
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.loop.running_means import RunningMeans
@@ -126,7 +126,7 @@ class MemberTraining:
             building=self._building,
         )
 
-    def state(self) -> State:
+    def state(self) -> TrainingState:
         """Return all that the next steps depend on and the last ones have collected.
 
         Raises:
@@ -142,7 +142,7 @@ class MemberTraining:
             "seconds": dict(self.phases.seconds),
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go on from the :meth:`state` of a training of the same member."""
         restore_modules(self._modules, state["modules"])
         self._optimizer.restore(state["optimizer"])

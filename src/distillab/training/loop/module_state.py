@@ -9,13 +9,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from enum import Enum
 from pathlib import PurePath
-from typing import Any
 
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from distillab.training.loop.plain_state import NotResumableError, State, is_plain
+from distillab.training.loop.plain_state import NotResumableError, TrainingState, is_plain
 
 OF_PACKAGES = frozenset(
     {"distillab", "torch", "torchvision", "timm", "transformers", "efficientnet_lite_pytorch"}
@@ -36,7 +35,7 @@ _FIXED = (
 )
 
 
-def module_state(roots: Mapping[str, nn.Module]) -> State:
+def module_state(roots: Mapping[str, nn.Module]) -> TrainingState:
     """Return the state of modules, those inside them included.
 
     An attribute counts as fixed if its value cannot change; one that is plain data is part of the state. A
@@ -71,7 +70,7 @@ def module_state(roots: Mapping[str, nn.Module]) -> State:
 
 
 @torch.no_grad()
-def restore_modules(roots: Mapping[str, nn.Module], state: State) -> None:
+def restore_modules(roots: Mapping[str, nn.Module], state: TrainingState) -> None:
     """Give modules, built as those before, the state that these had.
 
     Raises:
@@ -110,18 +109,18 @@ def _modules_in(value: object) -> list[nn.Module]:
     return []
 
 
-def _own_attributes(module: nn.Module) -> dict[str, Any]:
+def _own_attributes(module: nn.Module) -> TrainingState:
     transient: frozenset[str] = getattr(type(module), "transient", frozenset())
     return {
         key: value for key, value in vars(module).items() if key not in _OF_TORCH and key not in transient
     }
 
 
-def _attributes(name: str, module: nn.Module, known: set[int]) -> State:
+def _attributes(name: str, module: nn.Module, known: set[int]) -> TrainingState:
     """Return the attributes that are plain data, after checking that the others are fixed."""
     cls = type(module)
-    says: bool | None = getattr(cls, "resumable", None)
-    if not (cls.__module__.partition(".")[0] in OF_PACKAGES if says is None else says):
+    declared: bool | None = getattr(cls, "resumable", None)
+    if not (cls.__module__.partition(".")[0] in OF_PACKAGES if declared is None else declared):
         raise NotResumableError(f"{name} ({cls.__name__}) does not say that it is resumable")
     found = {}
     for key, value in _own_attributes(module).items():

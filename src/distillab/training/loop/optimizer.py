@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from distillab.training.loop.plain_state import State
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -51,11 +51,11 @@ class Optimizer:
         """Update the parameters by their gradients."""
         self._optimizer.step()
 
-    def state(self) -> State:
+    def state(self) -> TrainingState:
         """Return what is kept of each parameter, such as its momentum."""
         return {"of": [self._optimizer.state.get(each, {}) for each in self._parameters()]}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go on with the :meth:`state` of an optimizer of the same parameters."""
         for parameter, kept in zip(self._parameters(), state["of"], strict=True):
             if kept:

@@ -1,4 +1,4 @@
-"""State of a training as tensors and JSON, so that it can be written without pickle."""
+"""The state of a training as tensors and JSON, so that it can be written without pickle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-State = dict[str, Any]
+TrainingState = dict[str, Any]
 """Nested dictionaries, lists, tuples and sets of numbers, strings, tensors and numpy arrays."""
 
 _VALUES = "values"
@@ -23,21 +23,21 @@ class NotResumableError(Exception):
     """A training has state that cannot be written, so that it can only be trained in one go.
 
     Example:
-        >>> to_bytes({"queue": object()})
+        >>> state_bytes({"queue": object()})
         Traceback (most recent call last):
         distillab.training.loop.plain_state.NotResumableError: a value of type object cannot be written
     """
 
 
-def to_bytes(state: State) -> bytes:
+def state_bytes(state: TrainingState) -> bytes:
     """Return a state as the content of a safetensors file; equal states have equal contents.
 
     Raises:
-        NotResumableError: It holds a value of another type than :data:`State` names.
+        NotResumableError: It holds a value of another type than :data:`TrainingState` names.
 
     Example:
         >>> state = {"step": 3, "scales": {0: 0.5}, "weights": (torch.ones(2), None)}
-        >>> from_bytes(to_bytes(state))
+        >>> state_in(state_bytes(state))
         {'step': 3, 'scales': {0: 0.5}, 'weights': (tensor([1., 1.]), None)}
     """
     tensors: dict[str, Tensor] = {}
@@ -45,11 +45,11 @@ def to_bytes(state: State) -> bytes:
     return save(tensors, metadata={_VALUES: values})
 
 
-def from_bytes(content: bytes) -> State:
-    """Return the state that :func:`to_bytes` wrote, with tensors on the CPU."""
+def state_in(content: bytes) -> TrainingState:
+    """Return the state that :func:`state_bytes` wrote, with tensors on the CPU."""
     size = int.from_bytes(content[:8], "little")
     values = json.loads(content[8 : 8 + size])["__metadata__"][_VALUES]
-    state: State = _decoded(json.loads(values), load(content))
+    state: TrainingState = _decoded(json.loads(values), load(content))
     return state
 
 

@@ -7,21 +7,21 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import torch
 import xxhash
 
-from distillab import __version__
 from distillab.artefacts import write_atomically
 from distillab.canonical import spec_id
 from distillab.errors import RequestError
 from distillab.integrity import DamagedFileError, read_regular, reading
-from distillab.training.loop.plain_state import NotResumableError, State, from_bytes, to_bytes
+from distillab.training.loop.plain_state import NotResumableError, TrainingState, state_bytes, state_in
 
 VARIABLE = "DISTILLAB_SNAPSHOT_SECONDS"
-SECONDS = 60.0  # between snapshots
+DEFAULT_SECONDS = 60.0  # between snapshots
 LARGEST_SHARE = 0.05  # of the time of training that snapshots take, however long one is written
 _SCHEMA = 1
 _DIGEST_BYTES = 16
@@ -31,9 +31,9 @@ _PREFIX = f"distillab snapshot {_SCHEMA}\n".encode()
 class Resumable(Protocol):
     """What a snapshot holds the state of."""
 
-    def state(self) -> State: ...
+    def state(self) -> TrainingState: ...
 
-    def restore(self, state: State) -> None: ...
+    def restore(self, state: TrainingState) -> None: ...
 
 
 Training = TypeVar("Training", bound=Resumable)
@@ -49,7 +49,7 @@ def snapshot_seconds() -> float:
         >>> snapshot_seconds()
         60.0
     """
-    text = os.environ.get(VARIABLE, str(SECONDS))
+    text = os.environ.get(VARIABLE, str(DEFAULT_SECONDS))
     with contextlib.suppress(ValueError):
         if (seconds := float(text)) > 0:
             return seconds
@@ -138,7 +138,7 @@ class Snapshots:
         if held[:start] != _PREFIX + _digest(content):
             raise DamagedFileError(self._file, "is damaged, or of another version")
         with reading(self._file):
-            state = from_bytes(content)
+            state = state_in(content)
             if state["facts"] != self._facts(device):
                 raise DamagedFileError(self._file, "was not written for this training")
             training.restore(state["training"])
@@ -149,14 +149,14 @@ class Snapshots:
 
     def _content(self, training: Resumable, device: torch.device) -> bytes:
         also = [each.state() for each in self.also]
-        return to_bytes({"facts": self._facts(device), "training": training.state(), "also": also})
+        return state_bytes({"facts": self._facts(device), "training": training.state(), "also": also})
 
-    def _facts(self, device: torch.device) -> State:
+    def _facts(self, device: torch.device) -> TrainingState:
         """Return what must be the same for a training to go on to the same numbers."""
         name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
         return {
             "cohort": self._cohort,
-            "versions": [__version__, str(torch.__version__)],
+            "versions": [metadata.version("distillab"), str(torch.__version__)],
             "device": [str(device), name],
             "threads": torch.get_num_threads(),
         }

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from distillab.training.loop.optimizer import placed_like
-from distillab.training.loop.plain_state import State
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -75,11 +75,11 @@ class TwoMomenta:
             for step in steps:
                 weight.add_(step, alpha=-self._rate)
 
-    def state(self) -> State:
+    def state(self) -> TrainingState:
         """Return the accumulated gradients by the place of their weight."""
         return {"momenta": self._momenta}
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go on with the :meth:`state` of an optimizer of the same weights."""
         self._momenta = [
             {place: placed_like(self._weights[place], value) for place, value in held.items()}

@@ -15,7 +15,7 @@ from distillab.tasks import EmbeddingTask
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import Evaluator
 from distillab.training.loop.member import CohortMember
-from distillab.training.loop.plain_state import State
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.results import DivergenceError
 
 
@@ -62,7 +62,7 @@ class Validation:
         """Enter the seconds of training until the last point, its own evaluation included."""
         self.curve[-1] = replace(self.curve[-1], seconds=seconds)
 
-    def state(self) -> State:
+    def state(self) -> TrainingState:
         """Return curve and selection, to be restored after an interruption."""
         return {
             "curve": [asdict(point) for point in self.curve],
@@ -71,7 +71,7 @@ class Validation:
             "best_score": self._best_score,
         }
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: TrainingState) -> None:
         """Go on from the curve and the selection of :meth:`state`."""
         self.curve = [EpochRecord.from_dict(point) for point in state["curve"]]
         self.selected, self.selected_epoch = state["selected"], state["selected_epoch"]
