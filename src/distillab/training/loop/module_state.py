@@ -36,7 +36,7 @@ _FIXED = (
 
 
 def module_state(roots: Mapping[str, nn.Module]) -> TrainingState:
-    """Return the state of modules, those inside them included.
+    """Return the state of modules, those inside them included; its tensors are theirs.
 
     An attribute counts as fixed if its value cannot change; one that is plain data is part of the state. A
     class may name attributes in ``transient`` that never change, or that each step fills for itself.
@@ -50,7 +50,8 @@ def module_state(roots: Mapping[str, nn.Module]) -> TrainingState:
 
     Example:
         >>> layer = nn.Linear(1, 1)
-        >>> state = module_state({"network": layer})
+        >>> from distillab.training.loop.plain_state import state_bytes, state_in
+        >>> state = state_in(state_bytes(module_state({"network": layer})))
         >>> _ = nn.init.constant_(layer.weight, 7.0), layer.eval()
         >>> restore_modules({"network": layer}, state)
         >>> layer.weight.item() == 7, layer.training
