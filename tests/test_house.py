@@ -52,6 +52,7 @@ NEED_NUMBA = {f"distillab.models.cpu_kernels.{name}" for name in ("kernels", "fu
 UNTYPED_MAPPINGS: dict[str, tuple[int, str]] = {
     "canonical.py": (2, "JSON itself: any object that can be hashed"),
     "evidence/pairs.py": (1, "a row of a table whose columns depend on the task and the factors"),
+    "training/loop/plain_state.py": (1, "the state of any object in training, read by that object alone"),
 }
 MOST_UNTYPED_MAPPINGS = 20
 

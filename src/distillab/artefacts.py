@@ -273,8 +273,8 @@ class RunRecord:
         teacher_images: Queries: examples, once per step, for which a teacher's outputs were used.
         teacher_forwards: Examples that went through a live teacher for this run.
         cohort: Number of students trained in step with it, itself included.
-        exits: The exits of a network that answers at several depths, from shallow to deep, then their vote;
-            None for other networks.
+        exits: Its exits from shallow to deep, then their vote; None for a network that answers at one depth.
+        resumed_at: The step from which the training went on after an interruption; None if it had none.
         schema: Version of the record's form.
 
     Example:
@@ -310,6 +310,7 @@ class RunRecord:
     teacher_forwards: int = 0
     cohort: int = 1
     exits: tuple[ExitRecord, ...] | None = None
+    resumed_at: int | None = None
     schema: int = RECORD_SCHEMA
 
     def as_dict(self) -> JsonObject:

@@ -17,7 +17,7 @@ from distillab.evidence.pairs import Row
 from distillab.study.folder import StudyFolder
 from distillab.study.spec.study import read_study
 from support.studies import CPU, rows_of, run_here
-from support.systems import refusal_of_plan, run_by_command, small_form
+from support.systems import refusal_of_plan, run_by_command, small_form, write_titles
 
 pytest.importorskip("transformers", reason="the extra distillab[text] is not installed")
 PROGRAM = Path(__file__).parents[2] / "benchmarks" / "student_speed.py"
@@ -27,17 +27,7 @@ CLASSES = ("finance", "sports", "game")
 @pytest.fixture
 def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of DISTILLAB_DATA: titles of three classes, each with characters of its own."""
-    folder = tmp_path / "zh_text" / "thucnews_titles"
-    folder.mkdir(parents=True)
-    (folder / "class.txt").write_text("\n".join(CLASSES) + "\n")
-    rng = np.random.default_rng(0)
-    for name, count in (("dev", 90), ("test", 30)):
-        lines = []
-        for number in range(count):
-            label = number % 3
-            characters = rng.integers(0x4E00 + 40 * label, 0x4E00 + 40 * label + 40, 12)
-            lines.append("".join(map(chr, characters)) + f"\t{label}")
-        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_titles(tmp_path, CLASSES)
     monkeypatch.setenv("DISTILLAB_DATA", str(tmp_path))
     return tmp_path
 

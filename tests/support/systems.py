@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,26 @@ def write_cifar100(folder: Path, *, classes: int = 4, train: int = 12, test: int
         columns = {"img": images, "fine_label": labels, "coarse_label": labels // 2}
         pq.write_table(pa.table(columns), folder / "cifar100" / f"{split}.parquet")
     return folder
+
+
+def write_titles(base: Path, classes: Sequence[str]) -> None:
+    """Write titles as ``zh_text/thucnews_titles`` has them; each class has characters of its own.
+
+    Args:
+        base: What DISTILLAB_DATA names.
+        classes: The names of the classes.
+    """
+    folder = base / "zh_text" / "thucnews_titles"
+    folder.mkdir(parents=True)
+    (folder / "class.txt").write_text("\n".join(classes) + "\n")
+    rng = np.random.default_rng(0)
+    for name, count in (("dev", 90), ("test", 30)):
+        lines = []
+        for number in range(count):
+            label = number % len(classes)
+            characters = rng.integers(0x4E00 + 40 * label, 0x4E00 + 40 * label + 40, 12)
+            lines.append("".join(map(chr, characters)) + f"\t{label}")
+        (folder / f"{name}.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def write_lung(folder: Path, *, tiles: int = 20, copies: int = 3) -> Path:

@@ -74,6 +74,10 @@ class Method(nn.Module, ABC):
         pair_defaults: Settings that the authors chose for one (teacher, student), by the names of the
             networks: they replace defaults where a study names that pair and leaves them open.
         later_settings: Settings that are younger than some studies: they are in no run id at their defaults.
+        resumable: Whether a training with it can go on from a snapshot, which needs all of its state to be in
+            parameters, buffers and attributes of numbers, strings and their containers; None for methods of
+            this package, whose attributes are checked, and means no for those of users.
+        transient: Names of attributes that never change in training, or that each step fills for itself.
         revision: Raised when what it computes from the same settings changes, so that earlier runs are never
             taken for the same; part of a run's id from 2 on.
 
@@ -113,6 +117,8 @@ class Method(nn.Module, ABC):
     throughout: ClassVar[bool] = False
     pair_defaults: ClassVar[Mapping[tuple[str, str], Mapping[str, float]]] = {}
     later_settings: ClassVar[frozenset[str]] = frozenset()
+    resumable: ClassVar[bool | None] = None
+    transient: ClassVar[frozenset[str]] = frozenset()
     revision: ClassVar[int] = 1
 
     class Config(PublicConfig):

@@ -47,6 +47,7 @@ class StudyFolder:
 
     Attributes:
         objects: The folder, in this one, of networks that were given as Python objects.
+        snapshots: The folder, in this one, of cohorts in training; there is none while none is written.
         notices: What was found when the study was continued, one sentence each.
 
     Example:
@@ -75,6 +76,7 @@ class StudyFolder:
         self.explanation_classes_file = path / "explanation_classes.parquet"
         self.report_file = path / "report.html"
         self.objects = path / "objects"
+        self.snapshots = path / "snapshots"
         self.notices: list[str] = []
         add_place(self.objects)
 

@@ -105,8 +105,9 @@ def training_batches(
     view_seed: int,
     device: torch.device,
     strong: bool = False,
+    start: int = 0,
 ) -> Iterator[TrainingBatch]:
-    """Yield the batches of ``recipe.steps`` steps.
+    """Yield the batches of ``recipe.steps`` steps, from a step on.
 
     Each epoch leaves out the remainder that does not fill a batch. As the order changes with the epoch, no
     example is left out for long. An epoch is one of the labelled examples: their batches, order and views are
@@ -120,14 +121,15 @@ def training_batches(
         view_seed: Seed of the augmentation.
         device: Where the tensors of the batches are.
         strong: Whether each batch also has the strong views of its examples.
+        start: The first step.
     """
     views = recipe.view_spec
     strong_views = strong_recipe(train, recipe).view_spec if strong else None
     strong_seed = strong_view_seed(view_seed)
-    index = 0
-    for epoch in range(recipe.epochs):
+    index, (begun, done) = start, divmod(start, recipe.steps_per_epoch)
+    for epoch in range(begun, recipe.epochs):
         order, drawn_in = _EpochOrder(train, recipe, epoch, order_seed), recipe.view_epoch(epoch)
-        for batch in range(recipe.steps_per_epoch):
+        for batch in range(done if epoch == begun else 0, recipe.steps_per_epoch):
             if index == recipe.steps:
                 return
             positions = order.batch(batch)

@@ -49,6 +49,7 @@ class NetworkGrafting(Method):
 
     needs: ClassVar[frozenset[Need]] = frozenset({"logits", "labels"})
     teacher_needs: ClassVar[frozenset[Need] | None] = frozenset({"logits", "teacher_network"})
+    transient: ClassVar[frozenset[str]] = frozenset({"_inside", "_chained", "_hooks"})
     revision: ClassVar[int] = 2
 
     class Config(WeightedConfig):

@@ -32,6 +32,7 @@ from distillab.tasks import Task
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds
 from distillab.training.loop.results import DivergenceError
+from distillab.training.loop.snapshots import Snapshots, snapshot_seconds
 from distillab.training.numerics.device import compute_clock
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages import (
@@ -85,21 +86,26 @@ class JobRunner:
             return results
         timer = compute_clock(self.device)
         started = timer()
+        snapshots = self._snapshots(missing)
         with store.drafts() as drafts:
-            for job, made in zip(missing, self.make(missing, drafts), strict=True):
+            for job, made in zip(missing, self.make(missing, drafts, snapshots), strict=True):
                 if isinstance(made, DivergenceError):
                     results[job.id] = made
                     continue
                 store.publish(drafts / job.id, job.kind, job.id)
                 results[job.id] = (timer() - started) / len(missing)
+        snapshots.remove()
         return results
 
-    def make(self, jobs: Sequence[Job], drafts: Path) -> list[RunRecord | OutputsRecord | DivergenceError]:
+    def make(
+        self, jobs: Sequence[Job], drafts: Path, snapshots: Snapshots | None = None
+    ) -> list[RunRecord | OutputsRecord | DivergenceError]:
         """Run a job, or a cohort of students in step, without publishing the artifacts.
 
         Args:
             jobs: One job, or the students of a cohort.
             drafts: Where each job's artifact is written, in a folder named after its id.
+            snapshots: Where a training goes on from after an interruption.
 
         Returns:
             The record of each job, or the error if it diverged.
@@ -107,11 +113,11 @@ class JobRunner:
         for job in jobs:
             (drafts / job.id).mkdir()
         if students := [job for job in jobs if isinstance(job, StudentJob)]:
-            return list(self._students(students, drafts))
+            return list(self._students(students, drafts, snapshots))
         [job] = jobs
         try:
             if isinstance(job, TeacherJob):
-                return [self._teacher(job, self._sets(job), drafts / job.id)]
+                return [self._teacher(job, self._sets(job), drafts / job.id, snapshots)]
             assert isinstance(job, OutputsJob)
             return [self._outputs(job, self._sets(job), drafts / job.id)]
         except DivergenceError as error:
@@ -119,7 +125,13 @@ class JobRunner:
 
     # -- stages ---------------------------------------------------------------------------------------------
 
-    def _teacher(self, job: TeacherJob, sets: RoleSets, draft: Path) -> RunRecord:
+    def _snapshots(self, jobs: Sequence[Job]) -> Snapshots:
+        ids = [job.id for job in jobs]
+        return Snapshots(self.folder.snapshots, ids, seconds=snapshot_seconds())
+
+    def _teacher(
+        self, job: TeacherJob, sets: RoleSets, draft: Path, snapshots: Snapshots | None
+    ) -> RunRecord:
         model, origin = job.model, job.origin
         recipe, seeds = ResolvedRecipe.from_dict(dict(job.recipe)), _seeds(job)
         start = initial_weights(job.start, job.id, self.folder.store)
@@ -131,7 +143,7 @@ class JobRunner:
             external = ExternalWeights(path, origin.classes, origin.class_map, scaling, origin.entry)
             return fixed_teacher(draft, model, sets, recipe, seeds, external=external, device=self.device)
         folder = partial(self.folder.store.folder, "teacher")
-        train = partial(train_teacher, keep=self._kept_curve, device=self.device)
+        train = partial(train_teacher, keep=self._kept_curve, device=self.device, snapshots=snapshots)
         if isinstance(origin, EnsembleOrigin):
             members = [folder(name) for name in origin.members]
             return ensemble_teacher(draft, model, sets, recipe, seeds, members=members, device=self.device)
@@ -154,7 +166,9 @@ class JobRunner:
             class_map=job.class_map,
         )
 
-    def _students(self, jobs: Sequence[StudentJob], drafts: Path) -> list[RunRecord | DivergenceError]:
+    def _students(
+        self, jobs: Sequence[StudentJob], drafts: Path, snapshots: Snapshots | None
+    ) -> list[RunRecord | DivergenceError]:
         store, teacher = self.folder.store, jobs[0].teacher
         students = [
             StudentSpec(
@@ -176,6 +190,7 @@ class JobRunner:
             teacher_folder=store.folder("teacher", teacher.job) if teacher and teacher.live else None,
             device=self.device,
             caches=store.caches,
+            snapshots=snapshots,
         )
 
     @cached_property

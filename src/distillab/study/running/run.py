@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 
 from distillab.printable import counted
@@ -11,6 +12,7 @@ from distillab.study.planning.probes import probe_runs
 from distillab.study.run_count import RunCount
 from distillab.study.running.executors import OnProgress, executors
 from distillab.study.tuning_record import diverged_trials
+from distillab.training.loop.snapshots import snapshot_seconds
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def run_jobs(
 
     Raises:
         DiskFullError: There is no space left.
+        RequestError: The seconds between snapshots are no number.
 
     Example:
         A study whose jobs are all finished starts no process:
@@ -89,11 +92,15 @@ def run_jobs(
         ...     ledger.create({"identity": "demo"}, jobs=[], conditions=[], cells=[])
         >>> run_jobs(folder, executor="processes", workers=2, device="cpu", on_progress=print)
     """
+    snapshot_seconds()  # refused here, before workers meet it
     folder.store.sweep()
     try:
         executors[executor](folder, workers=workers, device=device, on_progress=on_progress)
     finally:
         folder.store.sweep()
+    with folder.ledger() as ledger:
+        if not ledger.open_jobs():  # of cohorts that were divided, or failed
+            shutil.rmtree(folder.snapshots, ignore_errors=True)
 
 
 def outcome(folder: StudyFolder) -> Outcome:

@@ -8,16 +8,18 @@ and number of steps follow from the seeds. The result of a member does not depen
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import torch
 
 from distillab.modalities import Normalization
-from distillab.models import Outputs
 from distillab.training.batches import TrainingBatch, training_batches
+from distillab.training.loop.cohort_training import CohortTraining
 from distillab.training.loop.member import CohortMember
-from distillab.training.loop.member_training import MemberTraining, PointCallback
+from distillab.training.loop.member_training import PointCallback
 from distillab.training.loop.phases import Phases
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
+from distillab.training.loop.snapshots import Snapshots
 from distillab.training.numerics.device import deterministic
 from distillab.training.teachers.feed import TeacherFeed
 
@@ -74,6 +76,7 @@ def train_cohort(
     teacher: TeacherFeed | None = None,
     on_step: StepCallback | None = None,
     on_points: Sequence[PointCallback | None] = (),
+    snapshots: Snapshots | None = None,
 ) -> list[TrainedNetwork | DivergenceError]:
     """Train networks in step on one stream: each batch is rendered once and goes through the teacher once.
 
@@ -87,6 +90,7 @@ def train_cohort(
         teacher: Gives the teacher's outputs for each batch.
         on_step: Called after each step.
         on_points: For each member, what is called after each point of its validation curve; empty for none.
+        snapshots: Where they go on from after an interruption.
 
     Returns:
         The result of each member, in order: a trained network, or the error of one that diverged.
@@ -111,14 +115,9 @@ def train_cohort(
         [1]
     """
     first = _check_shared(members)
-    diverged: dict[int, DivergenceError] = {}
-    shared = Phases(device)
-    trainings = [
-        MemberTraining(member, normalize, device, shared=shared, members=len(members), on_point=on_point)
-        for member, on_point in zip(members, on_points or [None] * len(members), strict=True)
-    ]
-    seeds = first.seeds
-    with deterministic(device, seeds.order):
+    seeds, build = first.seeds, partial(CohortTraining, members, normalize, device, on_points)
+    cohort = snapshots.resumed(build, device) if snapshots else build()
+    with deterministic(device, seeds.order), cohort.going_on():
         batches = training_batches(
             first.data,
             first.recipe,
@@ -127,33 +126,20 @@ def train_cohort(
             view_seed=seeds.views,
             device=device,
             strong=any("strong_view" in member.method.needs for member in members),
+            start=cohort.steps,
         )
-        for batch in _timed(batches, shared):
-            with shared.timed("teacher"):
+        for batch in _timed(batches, cohort.shared):
+            with cohort.shared.timed("teacher"):
                 views = (batch, batch.strong) if batch.strong else (batch,)
                 outputs = [teacher(view) for view in views] if teacher else []
-            _step(trainings, batch, outputs, diverged)
+            cohort.step(batch, outputs)
+            if snapshots and snapshots.is_due():
+                snapshots.write(cohort, device)
             if on_step:
                 on_step(batch.index)
-            if len(diverged) == len(trainings):
+            if cohort.has_diverged:
                 break
-    return [diverged.get(place) or each.result() for place, each in enumerate(trainings)]
-
-
-def _step(
-    trainings: Sequence[MemberTraining],
-    batch: TrainingBatch,
-    outputs: Sequence[Outputs],
-    diverged: dict[int, DivergenceError],
-) -> None:
-    """Do a step of each network that has not diverged; those that do now are added to ``diverged``."""
-    for place, training in enumerate(trainings):
-        if place not in diverged:
-            try:
-                training.step(batch, outputs)
-            except DivergenceError as error:
-                diverged[place] = error
-                training.close()
+    return cohort.results()
 
 
 def _check_shared(members: Sequence[CohortMember]) -> CohortMember:

@@ -21,8 +21,10 @@ from distillab.models.taps import TappedModel
 from distillab.training.batches import TrainingBatch
 from distillab.training.checkpoints import snapshot
 from distillab.training.loop.member import CohortMember, build_member
+from distillab.training.loop.module_state import module_state, restore_modules
 from distillab.training.loop.optimizer import Optimizer
 from distillab.training.loop.phases import Phases
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.random_state import RandomState
 from distillab.training.loop.results import TrainedNetwork
 from distillab.training.loop.running_means import RunningMeans
@@ -123,6 +125,37 @@ class MemberTraining:
             phases={str(name): seconds for name, seconds in self.phases.seconds.items()},
             building=self._building,
         )
+
+    def state(self) -> TrainingState:
+        """Return all that the next steps depend on and the last ones have collected.
+
+        Raises:
+            NotResumableError: A part of the network or of the method has state that is unknown.
+        """
+        return {
+            "modules": module_state(self._modules),
+            "optimizer": self._optimizer.state(),
+            "two_momenta": self._two_momenta.state() if self._two_momenta else {},
+            "random": self._random.state(),
+            "means": self._means.state(),
+            "validation": self._validation.state(),
+            "seconds": dict(self.phases.seconds),
+        }
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from the :meth:`state` of a training of the same member."""
+        restore_modules(self._modules, state["modules"])
+        self._optimizer.restore(state["optimizer"])
+        if self._two_momenta:
+            self._two_momenta.restore(state["two_momenta"])
+        self._random.restore(state["random"])
+        self._means.restore(state["means"], self._device)
+        self._validation.restore(state["validation"])
+        self.phases.seconds.update(state["seconds"])
+
+    @property
+    def _modules(self) -> dict[str, nn.Module]:
+        return {"network": self._network, "method": self._method}
 
     def _backward(self, terms: dict[str, Tensor], loss: Tensor) -> None:
         """Compute the gradients of the loss, or of its supervised and its transfer terms apart."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -49,6 +50,32 @@ class Optimizer:
     def update(self) -> None:
         """Update the parameters by their gradients."""
         self._optimizer.step()
+
+    def state(self) -> TrainingState:
+        """Return what is kept of each parameter, such as its momentum."""
+        return {"of": [self._optimizer.state.get(each, {}) for each in self._parameters()]}
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on with the :meth:`state` of an optimizer of the same parameters."""
+        for parameter, kept in zip(self._parameters(), state["of"], strict=True):
+            if kept:
+                self._optimizer.state[parameter] = {
+                    key: placed_like(parameter, value) if key != "step" and value is not None else value
+                    for key, value in kept.items()
+                }
+
+    def _parameters(self) -> list[Tensor]:
+        return [each for group in self._optimizer.param_groups for each in group["params"]]
+
+
+def placed_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """Return a copy of a value with the device and memory format of a parameter of its shape.
+
+    Example:
+        >>> placed_like(torch.zeros(2), torch.ones(2))
+        tensor([1., 1.])
+    """
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 # torch's optimizers import its compiler, which takes more than a second, in decorators that only matter where

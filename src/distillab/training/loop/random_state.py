@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -32,25 +34,35 @@ class RandomState:
         """Return the state after ``torch.manual_seed(seed)``."""
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(seed)
-            return cls(device, _states(device))
+            return cls(device, generator_states(device))
 
     def __enter__(self) -> None:
-        self._outer = _states(self._device)
-        _restore(self._device, self._own)
+        self._outer = generator_states(self._device)
+        set_generator_states(self._device, self._own)
 
     def __exit__(self, *_: object) -> None:
-        self._own = _states(self._device)
-        _restore(self._device, self._outer)
+        self._own = generator_states(self._device)
+        set_generator_states(self._device, self._outer)
+
+    def state(self) -> list[Tensor]:
+        """Return the states of the generators after the last block."""
+        return self._own
+
+    def restore(self, state: list[Tensor]) -> None:
+        """Have the next block begin with such states."""
+        self._own = state
 
 
-def _states(device: torch.device) -> list[Tensor]:
+def generator_states(device: torch.device) -> list[Tensor]:
+    """Return the states of torch's global generators, uint8 on the CPU, that of a GPU last."""
     states = [torch.get_rng_state()]
     if device.type == "cuda":
         states.append(torch.cuda.get_rng_state(device))
     return states
 
 
-def _restore(device: torch.device, states: list[Tensor]) -> None:
+def set_generator_states(device: torch.device, states: Sequence[Tensor]) -> None:
+    """Set the states that :func:`generator_states` returned."""
     torch.set_rng_state(states[0])
     if device.type == "cuda":
         torch.cuda.set_rng_state(states[1], device)

@@ -33,6 +33,7 @@ class TrainedNetwork:
         seconds: Seconds of training, including its share of the work that a cohort does once.
         phases: The same seconds by phase.
         building: Seconds that building the network and its method took.
+        resumed_at: The step from which it went on after an interruption; None if it was trained in one go.
 
     Example:
         >>> import torch
@@ -49,3 +50,4 @@ class TrainedNetwork:
     seconds: float
     phases: dict[str, float]
     building: float = 0.0
+    resumed_at: int | None = None

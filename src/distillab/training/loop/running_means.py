@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.results import DivergenceError
 
 
@@ -50,3 +52,13 @@ class RunningMeans:
         means = {name: float(value) / self._steps for name, value in self._sums.items()}
         self._sums, self._loss, self._steps = {}, None, 0
         return means
+
+    def state(self) -> TrainingState:
+        """Return the sums, to be restored after an interruption."""
+        return {"sums": self._sums, "loss": self._loss, "steps": self._steps}
+
+    def restore(self, state: TrainingState, device: torch.device) -> None:
+        """Go on from the sums of :meth:`state`, on a device."""
+        self._sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self._loss = None if state["loss"] is None else state["loss"].to(device)
+        self._steps = state["steps"]

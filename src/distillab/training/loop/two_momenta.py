@@ -7,6 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from distillab.training.loop.optimizer import placed_like
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.recipe import ResolvedRecipe
 
 
@@ -72,6 +74,17 @@ class TwoMomenta:
                 steps.append(self._accumulate(1, place, gradient, middle + shift))
             for step in steps:
                 weight.add_(step, alpha=-self._rate)
+
+    def state(self) -> TrainingState:
+        """Return the accumulated gradients by the place of their weight."""
+        return {"momenta": self._momenta}
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on with the :meth:`state` of an optimizer of the same weights."""
+        self._momenta = [
+            {place: placed_like(self._weights[place], value) for place, value in held.items()}
+            for held in state["momenta"]
+        ]
 
     def _accumulate(self, number: int, place: int, gradient: Tensor, momentum: float) -> Tensor:
         """Add a gradient to one of the two accumulated ones of a weight, and return that."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from distillab.tasks import EmbeddingTask
 from distillab.training.checkpoints import StateDict, snapshot
 from distillab.training.evaluation import Evaluator
 from distillab.training.loop.member import CohortMember
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.loop.results import DivergenceError
 
 
@@ -60,6 +61,21 @@ class Validation:
     def note_seconds(self, seconds: float) -> None:
         """Enter the seconds of training until the last point, its own evaluation included."""
         self.curve[-1] = replace(self.curve[-1], seconds=seconds)
+
+    def state(self) -> TrainingState:
+        """Return curve and selection, to be restored after an interruption."""
+        return {
+            "curve": [asdict(point) for point in self.curve],
+            "selected": self.selected,
+            "selected_epoch": self.selected_epoch,
+            "best_score": self._best_score,
+        }
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on from the curve and the selection of :meth:`state`."""
+        self.curve = [EpochRecord.from_dict(point) for point in state["curve"]]
+        self.selected, self.selected_epoch = state["selected"], state["selected_epoch"]
+        self._best_score = state["best_score"]
 
     def _score(self, network: nn.Module, epoch: int) -> float:
         # The very last step can ruin the weights without a loss that would show it, so outputs are checked.

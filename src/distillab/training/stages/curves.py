@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from distillab.artefacts import CURVE_LOGITS, EpochRecord, StoredLogits, save_logits
+from distillab.training.loop.plain_state import TrainingState
 from distillab.training.numerics.device import compute_clock
 from distillab.training.stages.roles import StudentSpec
 
@@ -59,6 +60,16 @@ class CurveOnTestSets:
         """Write the logits that are kept into the folder of an artifact; no file if there are none."""
         if self._logits:
             save_logits(self._logits, folder / CURVE_LOGITS)
+
+    def state(self) -> TrainingState:
+        """Return what was collected, to be restored after an interruption of the training."""
+        kept = None if self._kept is None else set(self._kept)
+        return {"seconds": self.seconds, "scores": self._scores, "logits": self._logits, "kept": kept}
+
+    def restore(self, state: TrainingState) -> None:
+        """Go on collecting from :meth:`state`."""
+        self.seconds, self._scores, self._logits = state["seconds"], state["scores"], state["logits"]
+        self._kept = None if state["kept"] is None else frozenset(state["kept"])
 
     def _epochs_to_keep(self, bytes_per_point: int) -> frozenset[int]:
         if self._kept is None:

@@ -16,6 +16,7 @@ from distillab.models.outputs import LIVE, STORABLE
 from distillab.training.loop.cohort import StepCallback, train_cohort
 from distillab.training.loop.member import CohortMember
 from distillab.training.loop.results import DivergenceError, TrainedNetwork
+from distillab.training.loop.snapshots import Snapshots
 from distillab.training.stages.curves import CurveOnTestSets
 from distillab.training.stages.outputs import (
     STRONG_CACHE,
@@ -41,6 +42,7 @@ def train_students(
     device: torch.device,
     caches: Path | None = None,
     on_step: StepCallback | None = None,
+    snapshots: Snapshots | None = None,
     keep_selected: bool = True,
 ) -> list[RunRecord | DivergenceError]:
     """Train students in step, each with its method, and write the bare students: nothing that a method owns.
@@ -55,6 +57,7 @@ def train_students(
         device: Where they are trained.
         caches: The folder of all caches.
         on_step: Called after each step.
+        snapshots: Where they go on from after an interruption.
         keep_selected: Whether the weights selected on the validation set are written besides the last ones.
 
     Returns:
@@ -87,6 +90,8 @@ def train_students(
     members = [_member(student, teacher) for student in students]
     feed = teacher.feed if teacher else None
     curves = [CurveOnTestSets(student, device) if student.keep.test else None for student in students]
+    if snapshots:
+        snapshots.also = [curve for curve in curves if curve]
     results = train_cohort(
         members,
         students[0].sets.normalize,
@@ -94,6 +99,7 @@ def train_students(
         teacher=feed,
         on_step=on_step,
         on_points=[curve.add if curve else None for curve in curves],
+        snapshots=snapshots,
     )
     return _write_results(students, results, curves, teacher, device, keep_selected)
 
@@ -136,6 +142,7 @@ def train_student(
     device: torch.device,
     caches: Path | None = None,
     on_step: StepCallback | None = None,
+    snapshots: Snapshots | None = None,
     keep_selected: bool = True,
 ) -> RunRecord:
     """Train one student and return its record. The arguments are those of :func:`train_students`.
@@ -169,6 +176,7 @@ def train_student(
         device=device,
         caches=caches,
         on_step=on_step,
+        snapshots=snapshots,
         keep_selected=keep_selected,
     )
     if isinstance(record, DivergenceError):

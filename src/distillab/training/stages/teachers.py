@@ -21,6 +21,7 @@ from distillab.training.loop.cohort import StepCallback
 from distillab.training.loop.initial_weights import InitialWeights
 from distillab.training.loop.member import Seeds, new_model
 from distillab.training.loop.results import TrainedNetwork
+from distillab.training.loop.snapshots import Snapshots
 from distillab.training.recipe import ResolvedRecipe
 from distillab.training.stages.roles import KeptCurve, RoleSets, StudentSpec
 from distillab.training.stages.students import train_student
@@ -83,6 +84,7 @@ def train_teacher(
     start: InitialWeights | None = None,
     keep: KeptCurve | None = None,
     on_step: StepCallback | None = None,
+    snapshots: Snapshots | None = None,
 ) -> RunRecord:
     """Train a teacher on ``sets.train`` and write its weights, logits and record.
 
@@ -100,6 +102,7 @@ def train_teacher(
         start: The trained weights that it starts from; None for random ones.
         keep: What is kept of it at each point of its validation curve.
         on_step: Called after each step.
+        snapshots: Where it goes on from after an interruption.
 
     Raises:
         DivergenceError: The loss, or an output for the validation set, is not finite.
@@ -126,6 +129,7 @@ def train_teacher(
         teacher_folder=distilled.teacher if distilled else None,
         device=device,
         on_step=on_step,
+        snapshots=snapshots,
         keep_selected=False,
     )
 

@@ -111,6 +111,7 @@ def write_trained(
         teacher_images=teacher_images,
         teacher_forwards=teacher_forwards,
         cohort=cohort,
+        resumed_at=trained.resumed_at,
         exits=exits,
     )
     record.write(student.folder)
