@@ -58,9 +58,9 @@ def made_text(base: EvidenceBase) -> str:
         lines.append([tier, f"`{name}`", str(len(own)), str(len(usable)), *cells])
     head = ("tier", "base set", "contexts", "usable", "smallest gain of kd, points", "median", "largest")
     runs = sum(row["kind"] == "run" for row in base.runs.select(["kind"]).to_pylist())
-    usable = sum(row["excluded_because"] is None for row in rows)
+    serving = sum(row["excluded_because"] is None for row in rows)
     return (
-        f"{table(head, lines)}\n\n{len(rows)} contexts with {runs:,} runs so far, of which {usable} contexts "
+        f"{table(head, lines)}\n\n{len(rows)} contexts with {runs:,} runs so far, of which {serving} contexts "
         "are usable: the others are starved (below)."
     )
 

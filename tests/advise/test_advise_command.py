@@ -46,7 +46,7 @@ def test_budget_zero_trains_nothing_and_answers_with_all_keys(
     assert json.loads((Path(answer["folder"]) / "advice.json").read_text()) == answer
 
 
-def test_answer_without_an_evidence_base_says_so(
+def test_missing_evidence_base_is_stated(
     here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("distillab.api.advice.read_base", lambda folder: None)
