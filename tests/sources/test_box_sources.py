@@ -12,6 +12,7 @@ import pytest
 
 from distillab.data import Boxes
 from distillab.data.boxes import NO_BOX, ignored
+from distillab.errors import RequestError
 from distillab.sources import load_dataset, parse_source
 from distillab.sources.voc import LARGEST_XML
 from distillab.sources.yolo import LARGEST_YAML
@@ -69,6 +70,29 @@ def test_tables_are_joined_with_images_by_decoded_names(tmp_path: Path) -> None:
             assert rows_of(items.targets, row) == np.array(boxes_of(split, int(name[10:-4]))).tolist()
     # Images without a row are not known to be empty.
     assert any(note.startswith("Images that no row of a table names, left out: 6") for note in raw.notes)
+
+
+# An image with boxes; the one of the table has the name of an image of test.
+LABELLED = {
+    "coco": "train2017/000000000001.png",
+    "voc": "JPEGImages/train_000001.png",
+    "yolo": "images/train/1.png",
+    "box_table": "TRAIN/leaf%20spot%201.jpg",
+}
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS))
+def test_an_image_with_boxes_that_is_missing_is_told(name: str, tmp_path: Path) -> None:
+    keys = WRITERS[name](tmp_path)
+    (tmp_path / SET / LABELLED[name]).unlink()
+    source = parse_source({"source": name, **keys, "resolution": 32}, tmp_path, "study.yaml")
+    if name == "yolo":  # a text file that is left over says nothing about an image
+        notes = load_dataset(source).report.notes
+        said = "Text files with boxes whose image is missing, left out: 1, such as labels/train/1.txt."
+        assert said in notes
+    else:
+        with pytest.raises(RequestError, match="No such file or directory"):
+            load_dataset(source)
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -48,7 +48,8 @@ class BoxTable(BoxSource):
         for path in files:
             by_name.setdefault(unquote(path.name), []).append(path)
         splits = {
-            split: _images(some, classes, by_name, split, tables[split]) for split, some in rows.items()
+            split: _images(some, classes, _of_split(by_name, split, rows), tables[split])
+            for split, some in rows.items()
         }
         listed = {image.path for images in splits.values() for image in images}
         more = len(set(files) - listed)
@@ -76,8 +77,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _images(
     rows: list[dict[str, str]],
     classes: tuple[str, ...],
-    by_name: Mapping[str, list[Path]],
-    split: str,
+    by_name: Mapping[str, Path],
     table: Path,
 ) -> list[AnnotatedImage]:
     """Return the images of a table in the order of their first rows."""
@@ -92,7 +92,19 @@ def _images(
         sizes.setdefault(name, (width, height) if width > 0 and height > 0 else None)
     found = []
     for name, some in objects.items():
-        paths = by_name.get(name, [table.parent / name])
-        of_split = [path for path in paths if split in path.parent.name.lower()]
-        found.append(AnnotatedImage((of_split or paths)[0], name, sizes[name], some))
+        path = by_name.get(name, table.parent / name)  # a file that is missing is told when it is read
+        found.append(AnnotatedImage(path, name, sizes[name], some))
+    return found
+
+
+def _of_split(files: Mapping[str, list[Path]], split: str, splits: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each name for a split: never one in the folder of another split."""
+    others = [other for other in splits if other != split]
+    found = {}
+    for name, paths in files.items():
+        folders = {path: path.parent.name.lower() for path in paths}
+        own = [path for path in paths if split in folders[path]]
+        free = [path for path in paths if not any(other in folders[path] for other in others)]
+        if own or free:
+            found[name] = (own or free)[0]
     return found

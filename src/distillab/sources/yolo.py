@@ -48,7 +48,7 @@ class Yolo(BoxSource):
                 split = "train"
             if split is not None:
                 splits.setdefault(split, []).append(self._image(path, classes))
-        return Annotations(classes, splits)
+        return Annotations(classes, splits, self._notes(found))
 
     def _folder_names(self, path: Path) -> tuple[str, ...]:
         return path.relative_to(self.path).parts[:-1]
@@ -73,12 +73,26 @@ class Yolo(BoxSource):
             allowed=f"a YAML file with `names`, {' or '.join(_LISTS)}",
         )
 
-    def _image(self, path: Path, classes: tuple[str, ...]) -> AnnotatedImage:
-        parts = list(path.relative_to(self.path).with_suffix(".txt").parts)
+    def _notes(self, images: Sequence[Path]) -> tuple[str, ...]:
+        """Return a sentence about text files with boxes whose image is missing, if there are any."""
+        known = {self._text_file(path) for path in images}
+        every = [path for path in visible_files(self.path, "*.txt") if "labels" in self._folder_names(path)]
+        alone = [path for path in every if path not in known and path.stat().st_size]
+        if not alone:
+            return ()
+        first = alone[0].relative_to(self.path).as_posix()
+        return (f"Text files with boxes whose image is missing, left out: {len(alone):,}, such as {first}.",)
+
+    def _text_file(self, image: Path) -> Path:
+        """Return where the boxes of an image are."""
+        parts = list(image.relative_to(self.path).with_suffix(".txt").parts)
         places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
         if places:
             parts[places[-1]] = "labels"
-        file, objects = self.path.joinpath(*parts), []
+        return self.path.joinpath(*parts)
+
+    def _image(self, path: Path, classes: tuple[str, ...]) -> AnnotatedImage:
+        file, objects = self._text_file(path), []
         if file.is_file():
             for number, line in enumerate(read_lines(file), 1):
                 if line.strip():
