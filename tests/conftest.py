@@ -56,9 +56,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     started: list[str] = []
     make = JobRunner.make
 
-    def spy(self: Any, jobs: Sequence[Any], drafts: Path) -> Any:
+    def spy(self: Any, jobs: Sequence[Any], drafts: Path, *further: Any) -> Any:
         started.extend(job.id for job in jobs)
-        return make(self, jobs, drafts)
+        return make(self, jobs, drafts, *further)
 
     monkeypatch.setattr(JobRunner, "make", spy)
     return started

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distillab.errors import RequestError
-from distillab.models import InputSpec, build_model
+from distillab.models import InputSpec, build_model, inspect_network
 from distillab.models.groupnorm_networks import DETECTOR_SIZES
 from distillab.models.registry import DETECTORS, TRACKING_NETWORKS
 from distillab.models.starting import KeptWeights, start_from
@@ -57,3 +57,13 @@ def test_every_size_of_detectors_has_a_classifier() -> None:
     sizes = {name.partition("_")[2] for name in DETECTORS}
     assert sizes == set(DETECTOR_SIZES)
     assert set(TRACKING_NETWORKS) >= {"fairmot_resnet_s"}
+
+
+@pytest.mark.parametrize("size", sorted(DETECTOR_SIZES))
+def test_classifiers_have_the_stages_of_detectors(size: str) -> None:
+    name = f"groupnorm_{size}"
+    info = inspect_network(build_model(name, classes=7, inputs=INPUTS), INPUTS, classes=7, name=name)
+    assert [stage.path for stage in info.taps.stages] == [f"stages.{place}" for place in range(4)]
+    sides = [(shape[1], shape[2]) for shape in info.shapes.maps]
+    assert sides == [(16, 16), (8, 8), (4, 4), (2, 2)]
+    assert info.taps.classifier == "fc"

@@ -56,6 +56,12 @@ PARAMETERS = {
     "hog": 32_500,  # a linear layer of 324 features
     "vgg5": 1_004_932,
     "vgg5_half": 401_796,
+    # The backbones of detectors, and a linear layer.
+    "groupnorm_resnet_s": 320_724,
+    "groupnorm_resnet_m": 710_476,
+    "groupnorm_resnet_l": 2_821_828,
+    "groupnorm_dwnet_s": 61_892,
+    "groupnorm_dwnet_m": 231_460,
     # Networks for texts: a table of 5,000 characters, then what their docstrings state.
     "bert_2x128": 1_115_364,
     "bert_4x256": 4_596_580,
