@@ -60,8 +60,8 @@ def made_text(base: EvidenceBase) -> str:
     runs = sum(row["kind"] == "run" for row in base.runs.select(["kind"]).to_pylist())
     serving = sum(row["excluded_because"] is None for row in rows)
     return (
-        f"{table(head, lines)}\n\n{len(rows)} contexts with {runs:,} runs so far, of which {serving} contexts "
-        "are usable: the others are starved (below)."
+        f"{table(head, lines)}\n\n{len(rows)} contexts with {runs:,} runs so far, of which {serving} "
+        "contexts are usable: the others are starved (below)."
     )
 
 

@@ -82,14 +82,14 @@ LABELLED = {
 
 
 @pytest.mark.parametrize("name", sorted(WRITERS))
-def test_an_image_with_boxes_that_is_missing_is_told(name: str, tmp_path: Path) -> None:
+def test_missing_images_with_boxes_are_refused_or_counted(name: str, tmp_path: Path) -> None:
     keys = WRITERS[name](tmp_path)
     (tmp_path / SET / LABELLED[name]).unlink()
     source = parse_source({"source": name, **keys, "resolution": 32}, tmp_path, "study.yaml")
     if name == "yolo":  # a text file that is left over says nothing about an image
         notes = load_dataset(source).report.notes
-        said = "Text files with boxes whose image is missing, left out: 1, such as labels/train/1.txt."
-        assert said in notes
+        note = "Text files with boxes whose image is missing, left out: 1, such as labels/train/1.txt."
+        assert note in notes
     else:
         with pytest.raises(RequestError, match="No such file or directory"):
             load_dataset(source)
