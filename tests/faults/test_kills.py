@@ -1,6 +1,6 @@
 """Processes that are killed at random moments cost no finished run and change no number.
 
-The number of kills is ``DISTILLAB_KILLS``, 4 by default; ``make soak`` has 200.
+The number of kills is ``DISTILLAB_KILLS``, 2 by default; ``make soak`` has 200.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from distillab.study.folder import StudyFolder
 from support.kills import KilledStudy, running
 from support.studies import Undisturbed, numbers, states_of, write_study
 
-KILLS = int(os.environ.get("DISTILLAB_KILLS", "4"))
+KILLS = int(os.environ.get("DISTILLAB_KILLS", "2"))
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 
